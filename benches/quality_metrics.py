@@ -50,7 +50,7 @@ def auc(p: Array, label: NDArray[np.int8]) -> float:
     negatives = len(label) - positives
     if not positives or not negatives:
         return float("nan")
-    values, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     wins = rank[label == 1].sum() - positives * (positives + 1) / 2
     return float(wins / (positives * negatives))

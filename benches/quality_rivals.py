@@ -33,11 +33,6 @@ NAMES = (*LOCAL, *POOLED, "mix_local", "mix_all")
 EMA_RATES = (0.05, 0.15, 0.4)
 ALL = slice(None)
 FEW = (0, 2, 6, 7)  # rate, a recency-weighted rate, the last two outcomes: for one person
-    0,
-    2,
-    6,
-    7,
-)  # rate, one recency-weighted rate, the last two outcomes: for models of one person
 REFIT_EVERY = 5  # steps between two fits of a network on one person
 CLIP = (0.01, 0.99)
 
