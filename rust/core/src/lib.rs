@@ -1,0 +1,39 @@
+//! The mathematics of `inhabit`: small networks that learn one person's habits.
+//!
+//! `no_std`, without allocation: slices in, slices out, the caller owns every buffer. Parameters are
+//! one flat `[f32]`, layer after layer the weights `W [n_out, n_in]` in row-major order, then the
+//! biases `b [n_out]`.
+//!
+//! # Same bits
+//!
+//! The same input gives the same bits on every machine, with any instruction set and any number of
+//! threads. Three rules make it so:
+//!
+//! 1. Every sum runs in plain scalar order: inputs, then units, then samples. Lanes of a vector are
+//!    units, samples or persons; a sum is never split across lanes.
+//! 2. A multiplication and an addition are fused (one rounding, IEEE 754 `fusedMultiplyAdd`) exactly
+//!    where the source says [`Lanes::mul_add`](lanes::Lanes::mul_add), and nowhere else. Machines without the instruction use
+//!    [`math::mul_add`], which rounds the same way.
+//! 3. `exp`, `ln`, `tanh` and the logistic function are in [`math`]; nothing comes from a platform's
+//!    library.
+#![no_std]
+
+pub mod checkpoint;
+pub mod error;
+pub mod lanes;
+pub mod loss;
+pub mod math;
+pub mod network;
+pub mod optimizer;
+pub mod random;
+pub mod training;
+
+mod kernel;
+mod simd;
+
+pub use error::{Error, Result};
+pub use loss::Loss;
+pub use network::{Activation, Network, Samples};
+pub use optimizer::Optimizer;
+pub use random::SplitMix64;
+pub use training::{Memory, Progress, Status, Training, TrainingConfig};
