@@ -41,7 +41,7 @@ class EventError(InhabitError, ValueError):
     """An event that cannot be stored, such as one with a naive time."""
 
 
-class ImportFailure(EventError):
+class ImportFailure(EventError):  # noqa: N818  (ImportError is a builtin of another meaning)
     """A file of events that could not be imported; nothing of it was kept."""
 
 

@@ -1,0 +1,298 @@
+"""The SQLite file under the log: opening, transactions, durability, purging, backup."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import closing, contextmanager, suppress
+from importlib import resources
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from inhabit.exceptions import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MIGRATIONS: Final = ("0001_events", "0002_decisions", "0003_meta")
+_APPLICATION_ID: Final = 0x696E6862  # "inhb": tells our files from other SQLite databases
+_OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
+_PURGE_PENDING: Final = "purge_pending"
+
+_SETTINGS: Final = (
+    "journal_mode = WAL",  # readers do not wait for the writer
+    "synchronous = FULL",  # every commit is synced: acknowledged means kept
+    "fullfsync = ON",  # macOS: all the way to the disk, as fsync is elsewhere
+    "checkpoint_fullfsync = ON",
+    "secure_delete = ON",  # deleted content is overwritten with zeros
+    "foreign_keys = ON",
+    "temp_store = MEMORY",  # nothing personal in temporary files
+    "trusted_schema = OFF",
+)
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full, nothing of this call was kept: free some space and "
+    "repeat it",
+    sqlite3.SQLITE_BUSY: "another process is writing, nothing of this call was kept: repeat it, "
+    "or open the log with a longer timeout_s",
+    sqlite3.SQLITE_READONLY: "the file is read-only",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: look at its path and permissions",
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database, so no event log",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
+}
+
+
+class Database:
+    """One SQLite file, opened when needed, used by one thread at a time.
+
+    Everything that SQLite or the operating system complains of becomes a
+    `StorageError` that says what to do.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], timeout_s: float) -> None:
+        if not (isfinite(timeout_s) and timeout_s >= 0):
+            raise ConfigError(f"timeout_s must be a number of seconds >= 0, got {timeout_s}")
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise StorageError(
+                f"inhabit needs SQLite 3.37 or newer, this Python has {sqlite3.sqlite_version}: "
+                "use a Python that is built with a newer one"
+            )
+        self.path = os.fspath(path)
+        self._timeout_s = timeout_s
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._times_opened = 0
+        self._depth = 0
+        self._closed = False
+        with self._lock, self._errors():
+            self._open()
+
+    @property
+    def _in_memory(self) -> bool:
+        return self.path == ":memory:"
+
+    # -- using it --
+
+    def fetch(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Return all rows of one query."""
+        with self._lock, self._errors():
+            return self._open().execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside the ``with`` block happens, or nothing.
+
+        Holds the write lock from the start. Blocks nest within a thread; only
+        the outermost commits, and an inner one that fails ends them all: half
+        of a transaction is never what its author meant.
+        """
+        with self._lock, self._errors():
+            connection = self._open()
+            if self._depth == 0:
+                connection.execute("BEGIN IMMEDIATE")
+            elif not connection.in_transaction:
+                raise StorageError("this transaction has failed already: leave it first")
+            self._depth += 1
+            try:
+                yield connection
+                if self._depth == 1 and connection.in_transaction:
+                    connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
+
+    def revision(self) -> tuple[int, int, int]:
+        """Something that differs once anything in the file may have changed."""
+        with self._lock, self._errors():
+            connection = self._open()
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            return self._times_opened, version, connection.total_changes
+
+    # -- deleting for good --
+
+    def require_purge(self) -> None:
+        """Note, in the current transaction, that deleted rows must also leave the file."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES (?, '') ON CONFLICT DO NOTHING",
+                (_PURGE_PENDING,),
+            )
+
+    def purge(self) -> None:
+        """Rewrite the file without free space and empty the write-ahead log."""
+        with self._lock, self._errors():
+            if self._depth:
+                raise StorageError("purge cannot run inside a transaction: leave it first")
+            self._purge(self._open())
+
+    def _purge(self, connection: sqlite3.Connection) -> None:
+        connection.execute("VACUUM")
+        self._empty_write_ahead_log(connection)
+        # Only now is the promise kept; a crash before this line repeats the work.
+        connection.execute("DELETE FROM meta WHERE key = ?", (_PURGE_PENDING,))
+
+    def _empty_write_ahead_log(self, connection: sqlite3.Connection) -> None:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageError(
+                f"{self.path}: the rows are deleted, but another process is reading, so their "
+                "bytes may still be in the -wal file. Close that reader and call purge()"
+            )
+
+    # -- keeping --
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy to `path`, complete and on the disk when this returns."""
+        target = Path(path)
+        if not self._in_memory and target.exists() and target.samefile(self.path):
+            raise ConfigError(f"path of a backup must not be the log itself, got {target}")
+        sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        with self._lock, self._errors():
+            source = self._open()
+            try:
+                _create_private(sibling)
+                with closing(sqlite3.connect(sibling, isolation_level=None)) as copy:
+                    source.backup(copy)
+                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it
+                _sync(sibling)
+                sibling.replace(target)
+                _sync(target.parent)
+            finally:
+                sibling.unlink(missing_ok=True)
+
+    # -- opening and letting go --
+
+    def suspend(self) -> None:
+        """Let go of the file; the next call opens it again. A database in memory stays."""
+        with self._lock, self._errors():
+            if self._depth:
+                raise StorageError("suspend cannot run inside a transaction: leave it first")
+            if self._connection is not None and not self._in_memory:
+                self._connection.close()
+                self._connection = None
+
+    def close(self) -> None:
+        """Close for good; closing twice is fine."""
+        with self._lock, self._errors():
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            self._closed = True
+
+    def _open(self) -> sqlite3.Connection:
+        """Return the connection, opened if need be. The caller holds the lock."""
+        if self._connection is not None:
+            return self._connection
+        if self._closed:
+            raise StorageError(f"{self.path}: this log is closed: open a new one")
+        if not self._in_memory:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            _create_private(Path(self.path))
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._timeout_s,
+            isolation_level=None,  # transactions are begun and ended here, explicitly
+            check_same_thread=False,  # self._lock lets one thread in at a time
+        )
+        try:
+            _refuse_foreign(connection, self.path)
+            for setting in _SETTINGS:
+                connection.execute(f"PRAGMA {setting}")
+            _migrate(connection)
+            if connection.execute(
+                "SELECT TRUE FROM meta WHERE key = ?", (_PURGE_PENDING,)
+            ).fetchone():
+                # A forget was interrupted. While others read, the wish waits.
+                with suppress(StorageError, sqlite3.OperationalError):
+                    self._purge(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._times_opened += 1
+        return connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # without the extended part
+            meaning = _ADVICE.get(code, "SQLite refused")
+            raise StorageError(f"{self.path}: {meaning} ({error})") from error
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror or error}") from error
+
+
+def _create_private(path: Path) -> None:
+    """Create the file, if it is not there, for its owner only; SQLite would ask the umask."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the entries of a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # folders cannot be opened there, and the file system journals the rename
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: str) -> None:
+    """Raise, before anything is written, if the file is not ours or too new for us."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != _APPLICATION_ID and (application_id or version or tables):
+        raise StorageError(f"{path} is a SQLite database, but no event log of inhabit")
+    if version > len(MIGRATIONS):
+        raise StorageError(
+            f"{path} was written by a newer inhabit (schema {version}, this one knows "
+            f"{len(MIGRATIONS)}): upgrade inhabit to open it"
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date; each step commits together with its own number."""
+    while _schema(connection) < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have taken the step while we waited for the lock.
+            version = _schema(connection)
+            if version < len(MIGRATIONS):
+                for statement in _statements(MIGRATIONS[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _statements(migration: str) -> Iterator[str]:
+    """Yield the SQL statements of one migration."""
+    script = resources.files("inhabit.events").joinpath("migrations", f"{migration}.sql")
+    statement = ""
+    for line in script.read_text("utf-8").splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
