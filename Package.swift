@@ -1,0 +1,30 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+#if os(Linux)
+    // The system's SQLite; Apple's SDKs bring a module of their own.
+    let systemLibraries: [Target] = [
+        .systemLibrary(
+            name: "CSQLite", path: "swift/Sources/CSQLite", providers: [.apt(["libsqlite3-dev"])])
+    ]
+#else
+    let systemLibraries: [Target] = []
+#endif
+
+// The Apple-only code is compiled and tested on Linux against a stand-in: see tools/swift.
+let stubs: [Target] =
+    Context.environment["INHABIT_APPLE_STUBS"] == nil
+    ? [] : [.target(name: "BackgroundTasks", path: "swift/Stubs/BackgroundTasks")]
+
+let package = Package(
+    name: "Inhabit",
+    platforms: [.iOS(.v13), .macOS(.v11)],
+    products: [.library(name: "Inhabit", targets: ["Inhabit"])],
+    targets: systemLibraries + stubs + [
+        .target(
+            name: "Inhabit",
+            dependencies: (systemLibraries + stubs).map { .byName(name: $0.name) },
+            path: "swift/Sources/Inhabit"),
+        .testTarget(name: "InhabitTests", dependencies: ["Inhabit"], path: "swift/Tests/InhabitTests"),
+    ]
+)

@@ -1,0 +1,152 @@
+import Foundation
+
+/// Where one person's events are kept: appended as they happen, never changed, forgotten on request.
+///
+/// Calls are synchronous and short; a store may be shared between threads.
+public protocol EventStore: Sendable {
+    /// Appends events in one transaction; the number that were new. An id that is there already adds nothing.
+    ///
+    /// - Throws: ``InhabitError/event(_:)`` if an id already stands for another event. Nothing is appended then.
+    @discardableResult
+    func append(_ events: [UserEvent]) throws -> Int
+
+    /// The events that match, in order of (occurred, recorded, id).
+    func events(_ query: EventQuery) throws -> [UserEvent]
+
+    /// Stores a decision with its reasons.
+    func append(_ decision: StoredDecision) throws
+
+    /// The decisions about a subject made at or after an instant (microseconds since 1970), in order.
+    func decisions(subject: String, since: Int64) throws -> [StoredDecision]
+
+    /// Deletes events for good, and every decision they can have told of; the number of events that are gone.
+    @discardableResult
+    func forget(_ query: EventQuery) throws -> Int
+
+    /// Lets go of files and locks until the next call.
+    ///
+    /// Call it before the system suspends the app: iOS ends a suspended process that holds a file lock.
+    func releaseLocks()
+}
+
+extension EventStore {
+    public func releaseLocks() {}
+}
+
+/// Which events: all of them, until properties are set.
+public struct EventQuery: Hashable, Sendable {
+    /// Only those about this subject and, unless ``exactSubject``, those about none, which concern every subject.
+    public var subject: String?
+    /// Leaves out the events about no subject.
+    public var exactSubject = false
+    /// Only these types.
+    public var types: [EventType]?
+    /// Only what occurred at or after this instant, in microseconds of UTC since 1970.
+    public var since: Int64?
+    /// Only what occurred before this instant.
+    public var until: Int64?
+    /// Only what was recorded before this instant: what was known then.
+    public var recordedBefore: Int64?
+
+    public init() {}
+
+    /// The events about a subject and those about none.
+    public init(subject: String) { self.subject = subject }
+
+    func matches(_ event: UserEvent) -> Bool {
+        if let subject {
+            let concernsAll = event.subject.isEmpty && !exactSubject
+            guard event.subject == subject || concernsAll else { return false }
+        }
+        if let types, !types.contains(event.type) { return false }
+        let occurred = event.occurredAt.microseconds
+        if let since, occurred < since { return false }
+        if let until, occurred >= until { return false }
+        if let recordedBefore, event.recordedAt >= recordedBefore { return false }
+        return true
+    }
+}
+
+/// A decision as a store keeps it.
+public struct StoredDecision: Hashable, Sendable {
+    public var subject: String
+    public var decision: Decision
+    /// Index of the moment in the schedule.
+    public var slot: Int
+    /// When the target may happen, in microseconds of UTC since 1970.
+    public var windowStart: Int64
+    public var windowEnd: Int64
+    /// The features it rests on.
+    public var features: [Float]
+
+    public init(
+        subject: String, decision: Decision, slot: Int, windowStart: Int64, windowEnd: Int64, features: [Float]
+    ) {
+        self.subject = subject
+        self.decision = decision
+        self.slot = slot
+        self.windowStart = windowStart
+        self.windowEnd = windowEnd
+        self.features = features
+    }
+}
+
+/// Events in memory, for tests and previews.
+public final class InMemoryEventStore: EventStore, @unchecked Sendable {
+    private let lock = NSLock()
+    private var byID: [String: UserEvent] = [:]
+    private var ordered: [UserEvent] = []
+    private var made: [StoredDecision] = []
+
+    public init() {}
+
+    @discardableResult
+    public func append(_ events: [UserEvent]) throws -> Int {
+        try lock.withLock {
+            var added: [String: UserEvent] = [:]
+            for event in events {
+                guard let known = byID[event.id] ?? added[event.id] else {
+                    added[event.id] = event
+                    continue
+                }
+                guard known.isSameFact(as: event) else { throw InhabitError.otherEvent(event.id) }
+            }
+            byID.merge(added) { known, _ in known }
+            ordered.append(contentsOf: added.values)
+            ordered.sort(by: UserEvent.inOrder)
+            return added.count
+        }
+    }
+
+    public func events(_ query: EventQuery) throws -> [UserEvent] {
+        lock.withLock { ordered.filter(query.matches) }
+    }
+
+    public func append(_ decision: StoredDecision) throws {
+        lock.withLock { made.append(decision) }
+    }
+
+    public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
+        lock.withLock {
+            made.filter { $0.subject == subject && $0.decision.at.microseconds >= since }
+        }
+    }
+
+    @discardableResult
+    public func forget(_ query: EventQuery) throws -> Int {
+        lock.withLock {
+            let doomed = ordered.filter(query.matches)
+            for event in doomed { byID[event.id] = nil }
+            ordered.removeAll(where: query.matches)
+            guard let first = doomed.map(\.occurredAt.microseconds).min() else { return 0 }
+            made.removeAll { $0.decision.at.microseconds >= first }
+            return doomed.count
+        }
+    }
+}
+
+extension InhabitError {
+    static func otherEvent(_ id: String) -> InhabitError {
+        .event("id \"\(id)\" already stands for another event: events never change")
+    }
+}

@@ -1,0 +1,248 @@
+import Foundation
+
+/// Events in one SQLite file: the system's SQLite, and the same file that Python's `EventLog` reads and writes.
+///
+/// When a call that writes returns, what it wrote is on the disk. No statement and no transaction outlives a
+/// call; ``releaseLocks()`` closes the connection too, and the next call opens it again.
+public final class SQLiteEventStore: EventStore, @unchecked Sendable {
+    /// The file.
+    public let url: URL
+
+    private let lock = NSLock()
+    private var connection: SQLiteConnection?
+    private let busyTimeoutMilliseconds: Int32 = 5000
+
+    /// Opens the log in a file, and makes both if they are not there.
+    ///
+    /// - Throws: ``InhabitError/storage(_:)`` if the file cannot be opened, is no event log, or is of a newer version.
+    public init(url: URL) throws {
+        self.url = url
+        try lock.withLock { _ = try open() }
+    }
+
+    @discardableResult
+    public func append(_ events: [UserEvent]) throws -> Int {
+        try withConnection { connection in
+            try connection.transaction {
+                let before = try connection.integer("SELECT count(*) FROM events")
+                for event in events { try insert(event, into: connection) }
+                return Int(try connection.integer("SELECT count(*) FROM events") - before)
+            }
+        }
+    }
+
+    private func insert(_ event: UserEvent, into connection: SQLiteConnection) throws {
+        let subject = try number(of: event.subject, in: "subjects", connection)
+        let type = try number(of: event.type.rawValue, in: "kinds", connection)
+        let before = connection.totalChanges
+        try connection.run(
+            """
+            INSERT INTO events (id, subject, kind, occurred_at_us, utc_offset_s, recorded_at_us, value)
+            VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+            """,
+            [
+                .text(event.id), subject, type, .integer(event.occurredAt.microseconds),
+                .integer(Int64(event.occurredAt.utcOffset)), .integer(event.recordedAt), .optional(event.value),
+            ])
+        guard connection.totalChanges == before else { return }
+        let same = try connection.integer(
+            "SELECT (subject, kind, occurred_at_us, value) IS (?, ?, ?, ?) FROM events WHERE id = ?",
+            [
+                subject, type, .integer(event.occurredAt.microseconds), .optional(event.value), .text(event.id),
+            ])
+        guard same == 1 else { throw InhabitError.otherEvent(event.id) }
+    }
+
+    /// The number that stands for a name; a name seen for the first time is stored.
+    private func number(
+        of name: String, in table: String, _ connection: SQLiteConnection
+    ) throws -> SQLiteConnection.Value {
+        try connection.run("INSERT INTO \(table) (name) VALUES (?) ON CONFLICT DO NOTHING", [.text(name)])
+        return .integer(try connection.integer("SELECT id FROM \(table) WHERE name = ?", [.text(name)]))
+    }
+
+    public func events(_ query: EventQuery) throws -> [UserEvent] {
+        let condition = Condition(query)
+        let rows = try withConnection {
+            try $0.run(
+                """
+                SELECT events.id, s.name, k.name, occurred_at_us, utc_offset_s, recorded_at_us, value
+                FROM \(condition.sql) ORDER BY occurred_at_us, recorded_at_us, events.id
+                """, condition.parameters)
+        }
+        return try rows.map { row in
+            let occurredAt = LocalInstant(microseconds: row[3].integer, utcOffset: Int(row[4].integer))
+            return try UserEvent(
+                type: EventType(rawValue: row[2].text), subject: row[1].text, occurredAt: occurredAt,
+                recordedAt: row[5].integer, value: row[6].real, id: row[0].text)
+        }
+    }
+
+    public func append(_ stored: StoredDecision) throws {
+        let decision = stored.decision
+        let reasons = try JSONEncoder().encode(decision.reasons)
+        let features = stored.features.flatMap { feature in
+            withUnsafeBytes(of: feature.bitPattern.littleEndian, Array.init)
+        }
+        _ = try withConnection { connection in
+            try connection.run(
+                """
+                INSERT INTO decisions (subject, at_us, utc_offset_s, slot, window_start_us, window_end_us, action,
+                probability, propensity, generation, reasons, features, zone)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                [
+                    .text(stored.subject), .integer(decision.at.microseconds),
+                    .integer(Int64(decision.at.utcOffset)), .integer(Int64(stored.slot)),
+                    .integer(stored.windowStart), .integer(stored.windowEnd), .text(decision.action.rawValue),
+                    .real(decision.probability), .real(decision.propensity),
+                    .integer(Int64(decision.generation)), .text(String(decoding: reasons, as: UTF8.self)),
+                    .blob(features), .text(decision.zone.rawValue),
+                ])
+        }
+    }
+
+    public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
+        let rows = try withConnection {
+            try $0.run(
+                """
+                SELECT at_us, utc_offset_s, slot, window_start_us, window_end_us, action, probability, propensity,
+                generation, reasons, features, zone
+                FROM decisions WHERE subject = ? AND at_us >= ? AND probability IS NOT NULL ORDER BY at_us, id
+                """, [.text(subject), .integer(since)])
+        }
+        return try rows.map { try Self.decision(subject, $0) }
+    }
+
+    private static func decision(_ subject: String, _ row: [SQLiteConnection.Value]) throws -> StoredDecision {
+        let action = Decision.Action(rawValue: row[5].text)
+        guard let action, let zone = Decision.Zone(rawValue: row[11].text) else {
+            throw InhabitError.storage("a decision of an unknown kind: \(row[5].text), \(row[11].text)")
+        }
+        let decision = Decision(
+            action: action, probability: row[6].real ?? 0,
+            reasons: try JSONDecoder().decode([String].self, from: Data(row[9].text.utf8)),
+            propensity: row[7].real ?? 1, generation: Int(row[8].integer), zone: zone,
+            at: LocalInstant(microseconds: row[0].integer, utcOffset: Int(row[1].integer)))
+        let bytes = row[10].bytes
+        let features = stride(from: 0, to: bytes.count & ~3, by: 4).map { start in
+            let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) }
+            return Float(bitPattern: bits)
+        }
+        return StoredDecision(
+            subject: subject, decision: decision, slot: Int(row[2].integer), windowStart: row[3].integer,
+            windowEnd: row[4].integer, features: features)
+    }
+
+    @discardableResult
+    public func forget(_ query: EventQuery) throws -> Int {
+        let condition = Condition(query)
+        return try withConnection { connection in
+            let gone = try connection.transaction {
+                try connection.run("CREATE TEMP TABLE IF NOT EXISTS doomed (id TEXT PRIMARY KEY)")
+                try connection.run("DELETE FROM doomed")
+                try connection.run("INSERT INTO doomed SELECT events.id FROM \(condition.sql)", condition.parameters)
+                let gone = try connection.integer("SELECT count(*) FROM doomed")
+                for statement in Self.forgetDoomed { try connection.run(statement) }
+                return Int(gone)
+            }
+            // Freed pages and the write-ahead log would still hold the bytes.
+            try connection.run("VACUUM")
+            try connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+            return gone
+        }
+    }
+
+    /// Deletes what a doomed event told: itself, later decisions that may rest on it, outcomes it may have decided.
+    private static let forgetDoomed = [
+        """
+        DELETE FROM decisions WHERE EXISTS (
+          SELECT TRUE FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
+          WHERE s.name IN ('', decisions.subject) AND decisions.at_us >= recorded_at_us)
+        """,
+        """
+        UPDATE decisions SET outcome = NULL WHERE EXISTS (
+          SELECT TRUE FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
+          WHERE s.name IN ('', decisions.subject) AND window_end_us > occurred_at_us)
+        """,
+        "DELETE FROM events WHERE id IN (SELECT id FROM doomed)",
+        "DROP TABLE doomed",
+        "DELETE FROM subjects WHERE id NOT IN (SELECT subject FROM events)",
+        "DELETE FROM kinds WHERE id NOT IN (SELECT kind FROM events)",
+    ]
+
+    public func releaseLocks() {
+        lock.withLock { connection = nil }
+    }
+
+    private func withConnection<T>(_ body: (SQLiteConnection) throws -> T) throws -> T {
+        try lock.withLock { try body(open()) }
+    }
+
+    /// The connection, opened if need be. The caller holds the lock.
+    private func open() throws -> SQLiteConnection {
+        if let connection { return connection }
+        try makeFile()
+        let opened = try SQLiteConnection(path: url.path, timeoutMilliseconds: busyTimeoutMilliseconds)
+        try EventSchema.refuseForeign(opened, path: url.path)
+        try EventSchema.configure(opened)
+        try EventSchema.migrate(opened)
+        connection = opened
+        return opened
+    }
+
+    /// Makes the file for its owner only, readable while the device is locked: training runs then.
+    private func makeFile() throws {
+        let files = FileManager.default
+        do {
+            try files.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        } catch {
+            throw InhabitError.storage("\(url.path): \(error.localizedDescription)")
+        }
+        guard !files.fileExists(atPath: url.path) else { return }
+        var attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
+        #if os(iOS)
+            attributes[.protectionKey] = FileProtectionType.completeUntilFirstUserAuthentication
+        #endif
+        guard files.createFile(atPath: url.path, contents: nil, attributes: attributes) else {
+            throw InhabitError.storage("\(url.path): the file cannot be made: look at its path and permissions")
+        }
+    }
+}
+
+/// FROM and WHERE of a query over events, with its parameters.
+///
+/// CROSS JOIN fixes the order of the loops: the few subjects and types outside, then one index range of
+/// events for each pair.
+private struct Condition {
+    let sql: String
+    let parameters: [SQLiteConnection.Value]
+
+    init(_ query: EventQuery) {
+        var conditions: [String] = []
+        var parameters: [SQLiteConnection.Value] = []
+        if let subject = query.subject {
+            conditions.append(query.exactSubject ? "s.name = ?" : "s.name IN ('', ?)")
+            parameters.append(.text(subject))
+        }
+        if let types = query.types {
+            conditions.append("k.name IN (\(types.map { _ in "?" }.joined(separator: ", ")))")
+            parameters += types.map { .text($0.rawValue) }
+        }
+        // What is recorded by then has occurred by then: an end for the index range.
+        let until = [query.until, query.recordedBefore].compactMap { $0 }.min()
+        let limits: [(String, Int64?)] = [
+            ("recorded_at_us < ?", query.recordedBefore), ("occurred_at_us >= ?", query.since),
+            ("occurred_at_us < ?", until),
+        ]
+        for case let (condition, limit?) in limits {
+            conditions.append(condition)
+            parameters.append(.integer(limit))
+        }
+        sql = """
+            subjects s CROSS JOIN kinds k CROSS JOIN events ON events.subject = s.id AND events.kind = k.id
+            WHERE \((conditions + ["TRUE"]).joined(separator: " AND "))
+            """
+        self.parameters = parameters
+    }
+}
