@@ -1,0 +1,84 @@
+//! Arrays at the door: C-contiguous float32 comes in without a copy, anything else that numpy can
+//! convert is copied, the rest is an error that names the argument.
+
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::{exceptions::PyTypeError, intern, prelude::*, sync::PyOnceLock};
+
+use crate::error::ShapeError;
+
+/// A C-contiguous float32 array, ready for the core.
+#[derive(Debug)]
+pub(crate) struct Floats<'py> {
+    array: PyReadonlyArrayDyn<'py, f32>,
+    argument: &'static str,
+}
+
+impl<'py> Floats<'py> {
+    /// Reads `value`, an array or anything that numpy can convert to float32.
+    pub(crate) fn read(argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(array) = value.cast::<PyArrayDyn<f32>>() {
+            if array.is_c_contiguous() {
+                let array = array.try_readonly().map_err(|e| PyTypeError::new_err(format!("{argument}: {e}")))?;
+                return Ok(Self { array, argument });
+            }
+        }
+        let converted = convert(value).map_err(|error| {
+            let py = value.py();
+            let reason = PyTypeError::new_err(format!(
+                "{argument}: expected numbers that fit float32, got {}",
+                value.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string()),
+            ));
+            reason.set_cause(py, Some(error));
+            reason
+        })?;
+        Ok(Self { array: converted.readonly(), argument })
+    }
+
+    /// The numbers, row-major.
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        self.array.as_slice().unwrap_or(&[])
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// Refuses any shape but `[n, columns]`; returns n. One column may also come as `[n]`.
+    pub(crate) fn rows_of(&self, columns: usize) -> PyResult<usize> {
+        match *self.shape() {
+            [rows, actual] if actual == columns => Ok(rows),
+            [rows] if columns == 1 => Ok(rows),
+            _ => Err(self.shape_error(&format!("(n, {columns})"))),
+        }
+    }
+
+    /// Refuses any shape but `[length]`.
+    pub(crate) fn vector_of(&self, length: usize) -> PyResult<&[f32]> {
+        if *self.shape() == [length] {
+            Ok(self.as_slice())
+        } else {
+            Err(self.shape_error(&format!("({length},)")))
+        }
+    }
+
+    fn shape_error(&self, expected: &str) -> PyErr {
+        let actual: Vec<String> = self.shape().iter().map(ToString::to_string).collect();
+        let comma = if actual.len() == 1 { "," } else { "" };
+        ShapeError::new_err(format!(
+            "{}: expected shape {expected}, got ({}{comma})",
+            self.argument,
+            actual.join(", ")
+        ))
+    }
+}
+
+/// `numpy.array(value, dtype=float32, order="C")`
+fn convert<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let array = ARRAY.import(py, "numpy", "ascontiguousarray")?;
+    let converted = array.call1((value, intern!(py, "float32")))?;
+    let converted = converted.cast_into::<PyArrayDyn<f32>>()?;
+    // `ascontiguousarray` turns a scalar into one element; a scalar is not a row.
+    Ok(converted)
+}
