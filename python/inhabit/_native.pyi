@@ -309,3 +309,25 @@ def train(
 def _network_from_parameters(
     layers: Sequence[int], hidden: str, loss: str, parameters: ArrayLike
 ) -> Network: ...
+def checkpoint_encode(
+    tensors: Sequence[tuple[str, NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint32]]],
+    manifest: str,
+) -> bytes:
+    """Return the bytes of a generation file; the order of `tensors` does not matter.
+
+    Raises
+    ------
+    CheckpointError
+        A bad or repeated name, a number that is not finite, or too many tensors.
+    """
+
+def checkpoint_decode(
+    data: bytes,
+) -> tuple[dict[str, NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint32]], str]:
+    """Return the tensors, in the order of the file, and the manifest of verified bytes.
+
+    Raises
+    ------
+    CheckpointError
+        The bytes are not a whole, unaltered generation file.
+    """

@@ -5,11 +5,11 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::error;
+use crate::error::IntoPyResult;
 
 /// The arrays that a file can hold.
 #[derive(FromPyObject)]
-enum Array<'py> {
+pub enum Array<'py> {
     F32(PyReadonlyArray1<'py, f32>),
     F64(PyReadonlyArray1<'py, f64>),
     U32(PyReadonlyArray1<'py, u32>),
@@ -33,9 +33,9 @@ pub fn checkpoint_encode<'py>(
             Ok(Tensor { name, elements })
         })
         .collect::<PyResult<Vec<_>>>()?;
-    let len = checkpoint::len(&tensors, manifest).map_err(error::from_fault)?;
+    let len = checkpoint::len(&tensors, manifest).into_py()?;
     PyBytes::new_with(py, len, |out| {
-        checkpoint::write(&tensors, manifest, out).map(|_| ()).map_err(error::from_fault)
+        checkpoint::write(&tensors, manifest, out).map(|_| ()).into_py()
     })
 }
 
@@ -45,7 +45,7 @@ pub fn checkpoint_decode<'py>(
     py: Python<'py>,
     data: &[u8],
 ) -> PyResult<(Bound<'py, PyDict>, String)> {
-    let checkpoint = Checkpoint::open(data).map_err(error::from_fault)?;
+    let checkpoint = Checkpoint::open(data).into_py()?;
     let tensors = PyDict::new(py);
     for view in checkpoint.tensors() {
         match view.dtype {
@@ -58,12 +58,12 @@ pub fn checkpoint_decode<'py>(
     Ok((tensors, checkpoint.manifest().chars().collect()))
 }
 
-fn array<'py, T: numpy::Element + Copy + Default>(
+fn array<'py, 'data, T: numpy::Element + Copy + Default>(
     py: Python<'py>,
-    view: &View<'_>,
-    copy: impl Fn(&View<'_>, &mut [T]) -> Result<(), Fault>,
+    view: &View<'data>,
+    copy: impl Fn(&View<'data>, &mut [T]) -> Result<(), Fault>,
 ) -> PyResult<Bound<'py, PyArray1<T>>> {
     let mut values = vec![T::default(); view.len()];
-    copy(view, &mut values).map_err(error::from_fault)?;
+    copy(view, &mut values).into_py()?;
     Ok(PyArray1::from_vec(py, values))
 }
