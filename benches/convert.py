@@ -298,7 +298,7 @@ def events(task: Task, steps: Iterable[Step]) -> Iterator[tuple[str, str, str, s
         at, end = window(task, step)
         before, after = (f"{(t - SECOND).isoformat()}+00:00" for t in (at, end))
         for kind, value in step.context.items():
-            yield step.user, task.name, before, kind, f"{value:g}"
+            yield step.user, task.name, before, kind, repr(value)
         if step.label is not None:
             kind = "habit_completed" if step.label else "habit_skipped"
             yield step.user, task.name, after, kind, ""

@@ -92,23 +92,19 @@ def difference(
     return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
-def summary(p: Array, rows: Rows, base: Array) -> dict[str, float]:
-    """Every measure of one predictor on one task; ``base`` is the running base rate."""
-    loss, base_loss = losses(p, rows.label), losses(base, rows.label)
-    delta, low, high = difference(loss, base_loss, rows)
-    clipped = np.clip(p, *CLIP)
+def summary(p: Array, rows: Rows) -> dict[str, float]:
+    """Every measure of one predictor on one task, apart from comparisons."""
+    p = np.clip(p, *CLIP)
+    loss = losses(p, rows.label)
     measures = {
         "log_loss": float(loss.mean()),
         "log_loss_people": people_mean(loss, rows),
-        "brier": float(((clipped - rows.label) ** 2).mean()),
+        "brier": float(((p - rows.label) ** 2).mean()),
         "auc": auc(p, rows.label),
         "auc_within": auc_within(p, rows),
-        "ece": ece(clipped, rows.label),
-        "vs_base": delta,
-        "vs_base_low": low,
-        "vs_base_high": high,
+        "ece": ece(p, rows.label),
     }
-    for name, (low_n, high_n) in HISTORY.items():
-        part = (rows.history >= low_n) & (rows.history <= high_n)
+    for name, (low, high) in HISTORY.items():
+        part = (rows.history >= low) & (rows.history <= high)
         measures[f"log_loss[{name}]"] = float(loss[part].mean()) if part.any() else float("nan")
     return measures

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from convert import Step
 from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -21,6 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from convert import Step
 
 Array = NDArray[np.float64]
 
