@@ -1,0 +1,734 @@
+"""Features: named numbers in [0, 1] that describe a moment, as columns over many moments at once.
+
+A feature of the moment *t* sees only what occurred and was recorded before *t*. There is one
+definition for live prediction, training and replay: a function of `AsOf`, which answers questions
+about the past for many moments at once. One moment at a time gives the same bits as all at once,
+because a definition only
+
+- computes in float64 with ``+ - * /``, comparisons and integers, elementwise over the moments;
+- adds along a moment's own history with `weighted_sum`, strictly from the latest to the oldest.
+
+The result is rounded to float32 once, at the end. History is bounded to the last `HISTORY` windows,
+so a live prediction reads as few rows from a log of ten years as from one of ten weeks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from inhabit.events import APP_OPENED, REMINDER_TAPPED, us_from_datetime
+from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
+from inhabit.moments import (
+    MARGIN_DAYS,
+    US_PER_DAY,
+    LocalClock,
+    Moments,
+    Schedule,
+    moment_at,
+    moments_between,
+)
+from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from inhabit.events import EventColumns, EventLog
+
+__all__ = [
+    "DEFAULT_FEATURES",
+    "HISTORY",
+    "AsOf",
+    "Feature",
+    "FeatureSet",
+    "count",
+    "decay",
+    "feature",
+    "last_value",
+    "time_since",
+    "times_today",
+    "weighted_sum",
+]
+
+HISTORY: Final = 128
+"""How many earlier windows a feature may look back on; at most 255."""
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+# --- where events come from --------------------------------------------------
+
+
+class Source(Protocol):
+    """Where the events of a kind come from: columns in memory, or a log on disk."""
+
+    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
+        """Return (at least) the events of a kind about the subjects from `since_us` on."""
+        ...
+
+
+@dataclass(frozen=True)
+class ColumnsSource:
+    """Events in memory: one person's, all of them."""
+
+    events: EventColumns
+
+    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
+        """See `Source`."""
+        del since_us  # everything is here
+        return Happenings.of_columns(self.events, kind, subjects)
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A log on disk, as it was known at one instant."""
+
+    log: EventLog
+    now_us: int
+
+    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
+        """See `Source`."""
+        events = self.log.columns(
+            subjects[0], since_us, self.now_us, recorded_before_us=self.now_us, kinds=(kind,)
+        )
+        return Happenings.of_columns(events, kind, subjects)
+
+
+# --- what a feature may ask --------------------------------------------------
+
+
+class AsOf:
+    """What is known at each of n moments, for definitions of features to ask.
+
+    All answers are arrays over the moments; the answer for a moment depends only on events that
+    occurred and were recorded before it. The *history* of a moment are those of the last `HISTORY`
+    windows of the schedule that are closed and have a known label; it runs along the second axis,
+    the latest first.
+
+    Attributes
+    ----------
+    moments : Moments
+        The n moments, in time order.
+    target : Target
+        What is predicted.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        moments: Moments,
+        windows: Moments,
+        began_us: NDArray[np.int64],
+    ) -> None:
+        """Prefer `of_columns` and `of_log`.
+
+        Parameters
+        ----------
+        source : Source
+            Tells the events.
+        windows : Moments
+            The moments of the schedule, from `HISTORY` before the first of `moments` (or from the
+            beginning of the log) at least to the last of them.
+        began_us : ndarray of int64, shape (n,)
+            When the earliest event known at each moment occurred; windows that ended by then are
+            not part of the history.
+        """
+        self.moments = moments
+        self.target = target
+        self._source = source
+        self._windows = windows
+        self._began_us = began_us
+        self._read_already: dict[tuple[str, int], Happenings] = {}
+
+    @classmethod
+    def of_columns(
+        cls, events: EventColumns, target: Target, schedule: Schedule, moments: Moments
+    ) -> AsOf:
+        """Return what one person's events tell about moments, for training and replay."""
+        own = events.of_subject(target.subject)
+        at_us = moments.at_us
+        first_us = int(np.append(own.occurred_at_us, at_us).min(initial=NEVER_US))
+        last_us = int(at_us.max(initial=first_us))
+        reach = target.window.duration_us // US_PER_DAY + MARGIN_DAYS
+        windows = moments_between(
+            LocalClock.of_events(events),
+            schedule,
+            target.window,
+            schedule.local_day(first_us, 0) - reach,
+            schedule.local_day(last_us, 0) + MARGIN_DAYS,
+        )
+        return cls(ColumnsSource(events), target, moments, windows, _began_us(own, at_us))
+
+    @classmethod
+    def of_log(
+        cls, log: EventLog, target: Target, schedule: Schedule, now_us: int, utc_offset_s: int
+    ) -> AsOf:
+        """Return what a log tells about this instant, reading a bounded number of its rows."""
+        first = log.first(target.subject, recorded_before_us=now_us)
+        began_us = NEVER_US if first is None else us_from_datetime(first.occurred_at)
+        today = schedule.local_day(now_us, utc_offset_s)
+        days = HISTORY // len(schedule.times) + 1
+        while True:
+            clock = _clock_of_log(log, schedule.starts_us(today - days), now_us)
+            clock = clock.with_now(now_us, utc_offset_s)
+            windows = moments_between(clock, schedule, target.window, today - days, today)
+            earlier = int(np.searchsorted(windows.at_us, now_us, side="left"))
+            if earlier >= HISTORY or windows.window_end_us[0] <= began_us:
+                break
+            days *= 2  # jumps of the clock have swallowed moments
+        moment = moment_at(clock, schedule, target.window, now_us, utc_offset_s)
+        return cls(LogSource(log, now_us), target, moment, windows, np.array([began_us], np.int64))
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    # -- the history of the target --
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """Labels (1, 0) of the history, shape (n, HISTORY); -1 beyond its end."""
+        return self._history.labels
+
+    @cached_property
+    def positive(self) -> NDArray[np.bool_]:
+        """Which labels of the history are positive, shape (n, HISTORY)."""
+        return self.labels == POSITIVE
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which labels there are, shape (n, HISTORY): false beyond the end of the history."""
+        return self.labels != UNKNOWN
+
+    @cached_property
+    def same_slot(self) -> NDArray[np.bool_]:
+        """Which windows of the history belong to the moment's slot, shape (n, HISTORY)."""
+        return self._of_history(self._windows.slot) == self.moments.slot[:, None]
+
+    @cached_property
+    def days_ago(self) -> NDArray[np.int32]:
+        """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
+        day = self.moments.day[:, None].astype(np.int32)
+        return day - self._of_history(self._windows.day.astype(np.int32))
+
+    @cached_property
+    def long_rate(self) -> NDArray[np.float64]:
+        """``(s + 1) / (n + 2)``, `s` positive of the `n` labels of the history, shape (n,)."""
+        return (count(self.positive) + 1) / (count(self.known) + 2)
+
+    @cached_property
+    def _history(self) -> _History:
+        target, windows, at_us = self.target, self._windows, self.moments.at_us
+        since_us = int(windows.window_start_us.min(initial=NEVER_US))
+        evidence = Evidence.gather(
+            target,
+            self._read(target.kind, (target.subject,), since_us),
+            self._read(target.skip_kind, (target.subject,), since_us),
+            windows.window_start_us,
+            windows.window_end_us,
+        )
+        # Open windows stay out: what is known of them early is only ever "yes".
+        closed = np.searchsorted(evidence.matures_at_us, at_us, side="right")
+        begun = np.searchsorted(windows.window_end_us, self._began_us, side="right")
+        # In terms of rows: from which moment on each answer is known.
+        positive_from, negative_from = (
+            np.searchsorted(at_us, from_us).astype(np.int32) for from_us in evidence[:2]
+        )
+        known_from = np.minimum(positive_from, negative_from)
+        row = np.arange(len(self), dtype=np.int32)[:, None]
+        known = _before(known_from, closed) <= row
+        known &= np.arange(1, HISTORY + 1) <= (closed - begun)[:, None]
+        positive = _before(positive_from, closed) <= row
+        positive &= known
+        labels = positive.view(np.int8) + known.view(np.int8) - np.int8(1)
+        return _History(closed, labels).compressed()
+
+    def _of_history(self, column: NDArray[Any]) -> NDArray[Any]:
+        values = _before(column, self._history.closed)
+        order = self._history.order
+        return values if order is None else np.take_along_axis(values, order, axis=1)
+
+    # -- other events, about the target's subject or none --
+
+    def count_today(self, kind: str) -> NDArray[np.int64]:
+        """Return how many events of a kind occurred since the start of the local day."""
+        return self._count_since(kind, self.moments.day_start_us)
+
+    def count_within(self, kind: str, within: timedelta) -> NDArray[np.int64]:
+        """Return how many events of a kind occurred in the time before each moment."""
+        return self._count_since(kind, self.moments.at_us - within // _MICROSECOND)
+
+    def latest(self, kind: str, within: timedelta) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return when the latest event of a kind occurred, and its value.
+
+        Returns
+        -------
+        age_us : ndarray of int64, shape (n,)
+            Microseconds since then; -1 if nothing of the kind occurred `within` that time.
+        value : ndarray of float64, shape (n,)
+            NaN if there is none.
+        """
+        at_us = self.moments.at_us
+        since_us = at_us - within // _MICROSECOND
+        events = self._read_about(kind, since_us)
+        # In the order in which events become visible: the latest occurrence so far.
+        order = np.argsort(events.visible_from_us, kind="stable")
+        latest = np.append(-1, np.maximum.accumulate(order))
+        index = latest[np.searchsorted(events.visible_from_us[order], at_us, side="right")]
+        occurred_at_us = np.append(events.occurred_at_us, 0)[index]
+        found = (index >= 0) & (occurred_at_us >= since_us)
+        value = np.append(events.value, np.nan)[index]
+        return np.where(found, at_us - occurred_at_us, -1), np.where(found, value, np.nan)
+
+    def _count_since(self, kind: str, since_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        events = self._read_about(kind, since_us)
+        # An event counts for the moments from its recording to the last that reaches back to it.
+        first = np.searchsorted(self.moments.at_us, events.visible_from_us, side="left")
+        after = np.searchsorted(since_us, events.occurred_at_us, side="right")
+        size = len(self) + 1
+        begins = np.bincount(first, minlength=size)
+        ends = np.bincount(np.maximum(first, after), minlength=size)
+        return np.add.accumulate(begins - ends)[:-1]
+
+    # -- reading --
+
+    def _read_about(self, kind: str, since_us: NDArray[np.int64]) -> Happenings:
+        subjects = tuple(dict.fromkeys((self.target.subject, "")))
+        return self._read(kind, subjects, int(since_us.min(initial=NEVER_US)))
+
+    def _read(self, kind: str | None, subjects: tuple[str, ...], since_us: int) -> Happenings:
+        if kind is None:
+            return Happenings.none()
+        key = f"{kind} {len(subjects)}", since_us
+        if key not in self._read_already:
+            self._read_already[key] = self._source.happenings(kind, subjects, since_us)
+        return self._read_already[key]
+
+
+@dataclass(frozen=True)
+class _History:
+    """Labels of the windows closed before each moment.
+
+    `closed` counts those windows, shape (n,); `order` is what brings those with a label to the
+    front, shape (n, HISTORY), or None where they are there already.
+    """
+
+    closed: NDArray[np.intp]
+    labels: NDArray[np.int8]
+    order: NDArray[np.intp] | None = None
+
+    def compressed(self) -> _History:
+        """Return the history without the windows that have no label: they do not age the others."""
+        unknown = self.labels == UNKNOWN
+        if not (unknown[:, :-1] & ~unknown[:, 1:]).any():
+            return self
+        order = np.argsort(unknown, axis=1, kind="stable")
+        return _History(self.closed, np.take_along_axis(self.labels, order, axis=1), order)
+
+
+def _before(column: NDArray[Any], position: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the `HISTORY` elements before each position, the nearest first, shape (n, HISTORY)."""
+    padded = np.append(np.zeros(HISTORY, column.dtype), column)
+    return sliding_window_view(padded, HISTORY)[position, ::-1]
+
+
+def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return when the earliest event known at each instant occurred."""
+    seen_us = np.maximum(own.occurred_at_us, own.recorded_at_us)
+    order = np.argsort(seen_us, kind="stable")
+    earliest_us = np.minimum.accumulate(own.occurred_at_us[order])
+    known = np.searchsorted(seen_us[order], at_us, side="left")
+    return np.append(NEVER_US, earliest_us)[known]
+
+
+def _clock_of_log(log: EventLog, since_us: int, now_us: int) -> LocalClock:
+    """Return the local clock from `since_us` on, read by index."""
+    changes = log.offset_changes(since_us, now_us)
+    if not changes:
+        return LocalClock.fixed()
+    changed_at_us, utc_offset_s = zip(*changes, strict=True)
+    return LocalClock(np.array(changed_at_us, np.int64), np.array(utc_offset_s, np.int64))
+
+
+def count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many are true along the history, shape (n, k) to (n,)."""
+    assert which.shape[1] <= HISTORY  # fits the counter
+    return np.add.reduce(which.view(np.uint8), axis=1, dtype=np.uint8).astype(np.int64)
+
+
+def weighted_sum(
+    weights: NDArray[np.float64], values: NDArray[np.float64] | NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return ``sum_k weights[k] * values[:, k]``, added one after the other from k = 0.
+
+    Unlike ``numpy.sum``, whose order depends on the shape, so that its bits do, too.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (k,) or (n, k)
+    values : ndarray, shape (n, k)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    return np.add.accumulate(values * weights, axis=1)[:, -1]
+
+
+def decay(rate: float, lags: int = HISTORY) -> NDArray[np.float64]:
+    """Return 1, rate, rate * rate, ...: each weight is the one before times `rate`."""
+    return np.multiply.accumulate(np.append(1.0, np.full(lags - 1, rate)))
+
+
+# --- features ----------------------------------------------------------------
+
+Compute = Callable[[AsOf], "NDArray[np.float64]"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named feature.
+
+    Parameters
+    ----------
+    name : str
+        An identifier, unique in its set.
+    compute : callable
+        Takes an `AsOf` over n moments; returns float64, shape (n,), in [0, 1].
+    version : int, default 1
+        To be raised whenever the definition changes: networks trained on another version of a
+        feature must not be used with this one.
+    rate : bool, default False
+        Whether it is itself an estimate of the target's probability; the model reads those as log
+        odds.
+    parameters : tuple of (name, value), default ()
+        What a ready-made constructor was given; part of the schema.
+    """
+
+    name: str
+    compute: Compute = field(compare=False)
+    version: int = 1
+    rate: bool = False
+    parameters: tuple[tuple[str, str | float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ConfigError(f"feature: expected an identifier as its name, got {self.name!r}")
+
+
+def feature(
+    *, name: str | None = None, version: int = 1, rate: bool = False
+) -> Callable[[Compute], Feature]:
+    """Make a feature of a function.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the name of the function.
+    version : int, default 1
+        To be raised whenever the function computes something else.
+    rate : bool, default False
+        Whether it estimates the target's probability.
+
+    Examples
+    --------
+    >>> @feature()
+    ... def weekend(asof: AsOf) -> NDArray[np.float64]:
+    ...     return (asof.moments.weekday >= 5) * 1.0
+    >>> weekend.name
+    'weekend'
+    """
+
+    def make(compute: Compute) -> Feature:
+        return Feature(name or compute.__name__, compute, version, rate)
+
+    return make
+
+
+def times_today(kind: str, half_at: float, *, name: str | None = None) -> Feature:
+    """Return the feature ``c / (c + half_at)``, `c` events of a kind so far in the local day."""
+    if not half_at > 0:
+        raise ConfigError(f"half_at: expected a positive number, got {half_at}")
+
+    def compute(asof: AsOf) -> NDArray[np.float64]:
+        return saturating(asof.count_today(kind), half_at)
+
+    parameters = (("kind", kind), ("half_at", half_at))
+    return Feature(name or f"{kind}_today", compute, parameters=parameters)
+
+
+def last_value(
+    kind: str,
+    low: float,
+    high: float,
+    *,
+    within: timedelta = timedelta(days=1),
+    default: float = 0.5,
+    name: str | None = None,
+) -> Feature:
+    """Return the feature ``(v - low) / (high - low)``, clipped, `v` the latest value of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        The kind of event that carries the value.
+    low, high : float
+        What is mapped to 0 and to 1.
+    within : timedelta, default 1 day
+        How old the value may be.
+    default : float, default 0.5
+        The feature where there is no such event, or it has no value.
+    """
+    if not low < high:
+        raise ConfigError(f"low, high: expected low < high, got {low} and {high}")
+    if not 0 <= default <= 1:
+        raise ConfigError(f"default: expected a number in [0, 1], got {default}")
+
+    def compute(asof: AsOf) -> NDArray[np.float64]:
+        _, value = asof.latest(kind, within)
+        scaled = (np.clip(value, low, high) - low) / (high - low)
+        return np.where(np.isnan(value), default, scaled)
+
+    parameters = (
+        ("kind", kind),
+        ("low", low),
+        ("high", high),
+        ("within_us", within // _MICROSECOND),
+        ("default", default),
+    )
+    return Feature(name or f"last_{kind}", compute, parameters=parameters)
+
+
+def time_since(
+    kind: str,
+    half_at: timedelta,
+    *,
+    within: timedelta = timedelta(days=30),
+    name: str | None = None,
+) -> Feature:
+    """Return the feature ``a / (a + half_at)``, `a` the time since the latest event of a kind.
+
+    It is 1 where there was none `within` that time.
+    """
+    if half_at <= timedelta(0):
+        raise ConfigError(f"half_at: expected a positive duration, got {half_at}")
+    half_us = half_at // _MICROSECOND
+
+    def compute(asof: AsOf) -> NDArray[np.float64]:
+        age_us, _ = asof.latest(kind, within)
+        return np.where(age_us < 0, 1.0, saturating(np.maximum(age_us, 0), half_us))
+
+    parameters = (
+        ("kind", kind),
+        ("half_at_us", half_us),
+        ("within_us", within // _MICROSECOND),
+    )
+    return Feature(name or f"since_{kind}", compute, parameters=parameters)
+
+
+def saturating(
+    amount: NDArray[np.int64] | NDArray[np.float64], half_at: float
+) -> NDArray[np.float64]:
+    """Return ``amount / (amount + half_at)``: 0 at 0, 1/2 at `half_at`, towards 1."""
+    return amount / (amount + half_at)
+
+
+# --- the default set ---------------------------------------------------------
+
+
+@feature()
+def current_streak(asof: AsOf) -> NDArray[np.float64]:
+    """``min(s, 30) / 30``: `s` positive windows in a row, up to the latest of the history."""
+    latest = asof.positive[:, :30]
+    return np.where(latest.all(axis=1), 30, latest.argmin(axis=1)) / 30
+
+
+@feature(rate=True)
+def completion_rate_30d(asof: AsOf) -> NDArray[np.float64]:
+    """``(s + 1) / (n + 2)``: `s` positive of `n` windows of the last 30 local days and today."""
+    recent = asof.days_ago <= 30
+    return (count(recent & asof.positive) + 1) / (count(recent & asof.known) + 2)
+
+
+app_launches_today = times_today(APP_OPENED, 3, name="app_launches_today")
+reminders_opened_today = times_today(REMINDER_TAPPED, 3, name="reminders_opened_today")
+
+
+@feature()
+def hour_of_day(asof: AsOf) -> NDArray[np.float64]:
+    """Local time of day, in days since local midnight."""
+    return asof.moments.time_of_day_us / US_PER_DAY
+
+
+_FADING: Final = decay(0.8, 48)
+_FADED: Final = np.append(0.0, np.add.accumulate(_FADING))
+
+
+@feature(rate=True)
+def recent_rate(asof: AsOf) -> NDArray[np.float64]:
+    """``(sum 0.8^a y_a + 2 r) / (sum 0.8^a + 2)``: label `y_a` of age `a` < 48, long rate `r`."""
+    positive = weighted_sum(_FADING, asof.positive[:, : len(_FADING)])
+    weight = _FADED[count(asof.known[:, : len(_FADING)])]
+    return (positive + 2 * asof.long_rate) / (weight + 2)
+
+
+@feature(rate=True)
+def same_slot_rate(asof: AsOf) -> NDArray[np.float64]:
+    """``(s + 4 r) / (n + 4)``: `s` positive of `n` windows of the same slot, long rate `r`."""
+    return _shrunk_rate(asof, asof.same_slot, 4)
+
+
+@feature(rate=True)
+def same_weekday_rate(asof: AsOf) -> NDArray[np.float64]:
+    """``(s + 6 r) / (n + 6)``: `s` positive of `n` windows of the same weekday, long rate `r`."""
+    return _shrunk_rate(asof, asof.days_ago % 7 == 0, 6)
+
+
+@feature(rate=True)
+def after_last_rate(asof: AsOf) -> NDArray[np.float64]:
+    """``(s + 3 r) / (n + 3)`` over the windows that followed a label equal to the latest one.
+
+    `n` such windows, `s` of them positive, long rate `r`.
+    """
+    after_same = (asof.labels[:, 1:] == asof.labels[:, :1]) & asof.known[:, 1:]
+    positive = count(after_same & asof.positive[:, :-1])
+    return (positive + 3 * asof.long_rate) / (count(after_same) + 3)
+
+
+@feature()
+def weekend(asof: AsOf) -> NDArray[np.float64]:
+    """1 where the window opens on a Saturday or Sunday, else 0."""
+    return (asof.moments.window_weekday >= 5) * 1.0
+
+
+def _shrunk_rate(asof: AsOf, alike: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:
+    """Return the rate over the windows that are alike, as if `strength` more had the long rate."""
+    positive, known = count(alike & asof.positive), count(alike & asof.known)
+    return (positive + strength * asof.long_rate) / (known + strength)
+
+
+# --- sets of features --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """An ordered set of features: the columns a network reads.
+
+    Parameters
+    ----------
+    features : tuple of Feature
+        At least one; names differ.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or two have one name.
+
+    Examples
+    --------
+    >>> DEFAULT_FEATURES.names[:2]
+    ('current_streak', 'completion_rate_30d')
+    >>> len(DEFAULT_FEATURES + times_today("coffee", 2))
+    11
+    """
+
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        features = tuple(self.features)
+        object.__setattr__(self, "features", features)
+        if not features or len(set(self.names)) != len(features):
+            raise ConfigError(
+                f"features: expected one or more with different names, got {list(self.names)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __add__(self, other: Feature | FeatureSet) -> FeatureSet:
+        added = (other,) if isinstance(other, Feature) else other.features
+        return FeatureSet(self.features + added)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def rates(self) -> tuple[bool, ...]:
+        """Which columns estimate the target's probability."""
+        return tuple(feature.rate for feature in self.features)
+
+    @cached_property
+    def schema_hash(self) -> str:
+        """SHA-256 (hex) over names, versions and parameters: what a network depends on."""
+        schema = {
+            "history": HISTORY,
+            "features": [[f.name, f.version, f.rate, dict(f.parameters)] for f in self.features],
+        }
+        text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def compute(self, asof: AsOf) -> NDArray[np.float32]:
+        """Return the features of moments.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, len(self)), C-contiguous
+            All in [0, 1].
+
+        Raises
+        ------
+        ShapeError
+            If a feature does not return one number for each moment.
+        NonFiniteError
+            If a feature returns a NaN.
+        ConfigError
+            If a feature returns a number outside [0, 1].
+        """
+        columns = np.empty((len(asof), len(self)), np.float32)
+        for index, described in enumerate(self.features):
+            column = np.asarray(described.compute(asof))
+            if column.shape != (len(asof),):
+                raise ShapeError(
+                    f"feature {described.name}: expected one number for each of {len(asof)} "
+                    f"moments, got shape {column.shape}"
+                )
+            columns[:, index] = column
+        if not ((columns >= 0) & (columns <= 1)).all():
+            self._refuse(columns)
+        return columns
+
+    def _refuse(self, columns: NDArray[np.float32]) -> None:
+        row, index = np.argwhere(~((columns >= 0) & (columns <= 1)))[0]
+        name, got = self.names[index], columns[row, index]
+        if np.isnan(got):
+            raise NonFiniteError(
+                f"feature {name}: expected a number in [0, 1], got NaN (row {row})"
+            )
+        raise ConfigError(f"feature {name}: expected a number in [0, 1], got {got} (row {row})")
+
+
+DEFAULT_FEATURES: Final = FeatureSet(
+    (
+        current_streak,
+        completion_rate_30d,
+        app_launches_today,
+        reminders_opened_today,
+        hour_of_day,
+        recent_rate,
+        same_slot_rate,
+        same_weekday_rate,
+        after_last_rate,
+        weekend,
+    )
+)
+"""The ten default features: the five of the seed's sketch and five chosen by ablation."""

@@ -1,0 +1,480 @@
+"""Moments: the instants predictions are made as of, their windows, and the person's local days.
+
+A *local day* begins at a configurable hour (04:00 unless said otherwise), so that what is done at
+01:00 belongs to the day the person is still awake in. Local time follows the person: it is UTC plus
+the offset carried by the event that was *recorded last* before an instant. Daylight saving and
+travel are changes of that offset and need no table of time zones:
+
+- a time of day skipped by a jump forward falls on the instant of the jump;
+- a time of day passed twice, after a jump backward, counts the first time only;
+- of several moments skipped by one jump, the last one remains.
+
+Everything here depends only on what was recorded before the instant in question, so nothing
+recorded later can move a moment of the past.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from inhabit.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from inhabit.events import EventColumns
+
+__all__ = [
+    "NEXT_DAY",
+    "NEXT_MOMENT",
+    "REST_OF_DAY",
+    "LocalClock",
+    "Moments",
+    "Schedule",
+    "Window",
+    "isoformat",
+    "moment_at",
+    "moments_between",
+    "moments_of_log",
+]
+
+US_PER_SECOND: Final = 1_000_000
+US_PER_DAY: Final = 86_400 * US_PER_SECOND
+MAX_SLOTS: Final = 24
+
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+# Offsets lie within +-24 h: three days on each side hold every local day an instant can touch.
+MARGIN_DAYS: Final = 3
+_FOREVER: Final = np.iinfo(np.int64).max // 2  # leaves room for adding an offset or a grace
+_UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When, as seen from a moment, the target may happen. Windows are half open: [start, end).
+
+    ========================  ==========================================================
+    ``next-moment``           from the moment to the next moment of the schedule
+    ``rest-of-day``           from the moment to the end of its local day
+    ``next-day``              the whole local day after the moment's
+    a duration (``"6h"``)     from the moment for that long
+    ========================  ==========================================================
+
+    Parameters
+    ----------
+    name : str
+        One of the three names above, or ``"duration"``.
+    duration_us : int, default 0
+        Length in microseconds; only for ``"duration"``.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or the duration is not positive.
+    """
+
+    name: str
+    duration_us: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in {"next-moment", "rest-of-day", "next-day", "duration"}:
+            raise ConfigError(
+                "window: expected next-moment, rest-of-day, next-day or a duration such as 6h, "
+                f"got {self.name!r}"
+            )
+        if (self.name == "duration") != (self.duration_us > 0):
+            raise ConfigError(
+                f"window: expected a positive length for a duration and none otherwise, "
+                f"got {self.name!r} with {self.duration_us} us"
+            )
+
+    @classmethod
+    def parse(cls, value: Window | timedelta | str) -> Window:
+        """Return the window that a name, a text such as ``"90m"``, or a duration means.
+
+        Examples
+        --------
+        >>> Window.parse("rest-of-day") == REST_OF_DAY
+        True
+        >>> str(Window.parse("90m"))
+        '90m'
+        """
+        if isinstance(value, Window):
+            return value
+        if isinstance(value, timedelta):
+            return cls("duration", value // timedelta(microseconds=1))
+        if match := re.fullmatch(r"(\d{1,6})([mhd])", value.strip()):
+            return cls("duration", int(match[1]) * _UNITS[match[2]] * US_PER_SECOND)
+        return cls(value.strip().replace("_", "-"))
+
+    def __str__(self) -> str:
+        if self.name != "duration":
+            return self.name
+        for unit, seconds in reversed(_UNITS.items()):
+            if self.duration_us % (seconds * US_PER_SECOND) == 0:
+                return f"{self.duration_us // (seconds * US_PER_SECOND)}{unit}"
+        return f"{self.duration_us}us"
+
+
+NEXT_MOMENT: Final = Window("next-moment")
+REST_OF_DAY: Final = Window("rest-of-day")
+NEXT_DAY: Final = Window("next-day")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The local times of day at which predictions are made, and the hour a local day begins.
+
+    Parameters
+    ----------
+    times : sequence of datetime.time, default (04:00,)
+        One to 24 different times without time zone. Kept in the order in which they come within a
+        local day; the index in that order is the moment's ``slot``.
+    day_start : datetime.time, default 04:00
+        When the local day begins.
+
+    Raises
+    ------
+    ConfigError
+        If there are no times, more than 24, two that are equal, or one with a time zone.
+
+    Examples
+    --------
+    >>> Schedule.parse("00:30,15:00").times  # 00:30 ends the day that began at 04:00
+    (datetime.time(15, 0), datetime.time(0, 30))
+    """
+
+    times: tuple[time, ...] = (time(4),)
+    day_start: time = time(4)
+
+    def __post_init__(self) -> None:
+        times = tuple(self.times)
+        for value in (*times, self.day_start):
+            if not isinstance(value, time) or value.tzinfo is not None:
+                raise ConfigError(
+                    f"schedule: expected local times of day without time zone, got {value!r}"
+                )
+        if not 1 <= len(times) <= MAX_SLOTS or len(set(times)) != len(times):
+            raise ConfigError(
+                f"times: expected 1 to {MAX_SLOTS} different times of day, "
+                f"got {[t.isoformat('minutes') for t in times]}"
+            )
+        object.__setattr__(self, "times", tuple(sorted(times, key=self._since_day_start)))
+
+    @classmethod
+    def parse(cls, times: str, day_start: str = "04:00") -> Schedule:
+        """Return the schedule written as comma-separated ISO times of day (``"04:00,15:00"``)."""
+        try:
+            parsed = tuple(time.fromisoformat(text.strip()) for text in times.split(","))
+            start = time.fromisoformat(day_start.strip())
+        except ValueError as error:
+            raise ConfigError(
+                f"moments: expected times of day such as 04:00,15:00, got {times!r} "
+                f"(day start {day_start!r})"
+            ) from error
+        return cls(parsed, start)
+
+    @cached_property
+    def offsets_us(self) -> NDArray[np.int64]:
+        """Microseconds from the start of the local day to each slot, ascending."""
+        return np.array([self._since_day_start(t) for t in self.times], np.int64)
+
+    @cached_property
+    def day_start_us(self) -> int:
+        """Microseconds from local midnight to the start of the local day."""
+        return _time_us(self.day_start)
+
+    def _since_day_start(self, value: time) -> int:
+        return (_time_us(value) - _time_us(self.day_start)) % US_PER_DAY
+
+    def starts_us(self, day: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """Return the local times, as if they were UTC, at which local days (ordinals) begin."""
+        return (np.asarray(day, np.int64) - _EPOCH_ORDINAL) * US_PER_DAY + self.day_start_us
+
+    def local_day(self, at_us: int, utc_offset_s: int) -> int:
+        """Return the ordinal (``date.toordinal``) of the local day that holds an instant."""
+        local_us = at_us + utc_offset_s * US_PER_SECOND
+        return (local_us - self.day_start_us) // US_PER_DAY + _EPOCH_ORDINAL
+
+    def slot_at(self, at_us: int, utc_offset_s: int) -> int:
+        """Return the slot an instant belongs to: the last one begun in its local day, or 0."""
+        into_day = (at_us + utc_offset_s * US_PER_SECOND - self.day_start_us) % US_PER_DAY
+        return max(int(np.searchsorted(self.offsets_us, into_day, side="right")) - 1, 0)
+
+
+@dataclass(frozen=True)
+class LocalClock:
+    """A person's local time: the UTC offsets that were in force, as the log tells them.
+
+    Parameters
+    ----------
+    changed_at_us : ndarray of int64, shape (n,)
+        Ascending. Offset `i` holds at instants ``changed_at_us[i] < t <= changed_at_us[i + 1]``;
+        the first offset also holds before.
+    utc_offset_s : ndarray of int64, shape (n,)
+        Offsets east of UTC, in seconds.
+    """
+
+    changed_at_us: NDArray[np.int64]
+    utc_offset_s: NDArray[np.int64]
+
+    @classmethod
+    def of_events(cls, events: EventColumns) -> LocalClock:
+        """Return the clock of a log: every event, once recorded, says what the offset is."""
+        order = np.argsort(events.recorded_at_us, kind="stable")  # ties keep (occurred_at, id)
+        recorded_at = events.recorded_at_us[order]
+        offset = events.utc_offset_s[order].astype(np.int64)
+        last_of_tie = np.append(recorded_at[1:] != recorded_at[:-1], True)[: len(order)]
+        recorded_at, offset = recorded_at[last_of_tie], offset[last_of_tie]
+        changed = np.append(True, offset[1:] != offset[:-1])[: len(offset)]
+        return cls(recorded_at[changed], offset[changed])
+
+    @classmethod
+    def fixed(cls, utc_offset_s: int = 0) -> LocalClock:
+        """Return a clock that never changes."""
+        return cls(np.zeros(1, np.int64), np.array([utc_offset_s], np.int64))
+
+    def with_now(self, now_us: int, utc_offset_s: int) -> LocalClock:
+        """Return the clock up to an instant at which the device itself tells the offset."""
+        known = int(np.searchsorted(self.changed_at_us, now_us, side="left"))
+        if known and int(self.utc_offset_s[known - 1]) == utc_offset_s:
+            return LocalClock(self.changed_at_us[:known], self.utc_offset_s[:known])
+        return LocalClock(
+            np.append(self.changed_at_us[:known], now_us - 1),
+            np.append(self.utc_offset_s[:known], utc_offset_s),
+        )
+
+    def offset_at(self, at_us: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the offset in force at each instant, in seconds."""
+        segment = np.searchsorted(self.changed_at_us, at_us, side="left") - 1
+        return self.utc_offset_s[np.maximum(segment, 0)].astype(np.int32)
+
+    def first_instant(self, local_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first UTC instants at which the local clock shows at least the given times.
+
+        Parameters
+        ----------
+        local_us : ndarray of int64
+            Local times, in microseconds since local 1970-01-01 00:00.
+
+        Returns
+        -------
+        ndarray of int64
+            ``min {t : t + offset(t) >= local_us}``, in microseconds since the epoch.
+        """
+        offset_us = self.utc_offset_s * US_PER_SECOND
+        segment = np.searchsorted(self._furthest_local_us, local_us, side="left")
+        at_us = local_us - offset_us[segment]
+        return np.where(segment == 0, at_us, np.maximum(at_us, self.changed_at_us[segment] + 1))
+
+    @cached_property
+    def _furthest_local_us(self) -> NDArray[np.int64]:
+        """The latest local time shown by the end of each segment."""
+        ends = self.changed_at_us[1:] + self.utc_offset_s[:-1] * US_PER_SECOND
+        return np.maximum.accumulate(np.append(ends, _FOREVER))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments as columns, in time order; all arrays have shape (n,).
+
+    Parameters
+    ----------
+    at_us : ndarray of int64
+        The instant the prediction is made as of: it sees what was recorded before.
+    utc_offset_s : ndarray of int32
+        Local time minus UTC.
+    slot : ndarray of uint8
+        Index of the time of day in the schedule.
+    day : ndarray of int64
+        Ordinal (``date.toordinal``) of the local day.
+    day_start_us : ndarray of int64
+        When that local day began.
+    window_start_us, window_end_us : ndarray of int64
+        The window [start, end) in which the target may happen.
+    """
+
+    at_us: NDArray[np.int64]
+    utc_offset_s: NDArray[np.int32]
+    slot: NDArray[np.uint8]
+    day: NDArray[np.int64]
+    day_start_us: NDArray[np.int64]
+    window_start_us: NDArray[np.int64]
+    window_end_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Moments:
+        return Moments(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @property
+    def weekday(self) -> NDArray[np.int64]:
+        """Weekday of the local day; Monday is 0."""
+        return (self.day + 6) % 7
+
+    @property
+    def window_weekday(self) -> NDArray[np.int64]:
+        """Weekday of the local day in which the window begins; Monday is 0."""
+        return (self.weekday + (self.window_start_us > self.at_us)) % 7
+
+    @property
+    def time_of_day_us(self) -> NDArray[np.int64]:
+        """Microseconds since local midnight."""
+        return (self.at_us + self.utc_offset_s * np.int64(US_PER_SECOND)) % US_PER_DAY
+
+
+def moments_between(
+    clock: LocalClock, schedule: Schedule, window: Window, first_day: int, last_day: int
+) -> Moments:
+    """Return every moment of a range of local days (ordinals, both included).
+
+    Of moments that one jump of the local clock skips together, the last one remains; it is left
+    out, too, when the jump ends its local day.
+    """
+    # One day more than asked for, so that the last moment has a successor.
+    days = np.arange(first_day, last_day + 2, dtype=np.int64)
+    local_starts = schedule.starts_us(np.append(days, [last_day + 2, last_day + 3]))
+    starts = clock.first_instant(local_starts)
+
+    local = local_starts[: len(days), None] + schedule.offsets_us
+    following = np.append(local[:, 1:], local_starts[1 : len(days) + 1, None], axis=1)
+    at_us = clock.first_instant(local.ravel())
+    kept = at_us < clock.first_instant(following.ravel())
+
+    slots = len(schedule.times)
+    at_us = at_us[kept]
+    slot = np.tile(np.arange(slots, dtype=np.uint8), len(days))[kept]
+    index = np.repeat(np.arange(len(days)), slots)[kept]
+    window_start_us, window_end_us = _windows(window, at_us, starts, index)
+    moments = Moments(
+        at_us=at_us,
+        utc_offset_s=clock.offset_at(at_us),
+        slot=slot,
+        day=days[index],
+        day_start_us=starts[index],
+        window_start_us=window_start_us,
+        window_end_us=window_end_us,
+    )
+    return moments[moments.day <= last_day]
+
+
+def _windows(
+    window: Window,
+    at_us: NDArray[np.int64],
+    day_starts_us: NDArray[np.int64],
+    day_index: NDArray[np.intp],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the windows of consecutive moments begin and end."""
+    match window.name:
+        case "next-moment":
+            return at_us, np.append(at_us[1:], day_starts_us[-1])
+        case "rest-of-day":
+            return at_us, day_starts_us[day_index + 1]
+        case "next-day":
+            return day_starts_us[day_index + 1], day_starts_us[day_index + 2]
+        case _:
+            return at_us, at_us + window.duration_us
+
+
+def moments_of_log(
+    events: EventColumns,
+    schedule: Schedule,
+    window: Window,
+    *,
+    subject: str | None = None,
+    as_of_us: int | None = None,
+) -> Moments:
+    """Return the moments of a log: from the first one whose window reaches its first event.
+
+    Parameters
+    ----------
+    events : EventColumns
+        One person's events.
+    schedule : Schedule
+        Times of day.
+    window : Window
+        What the moments look ahead to.
+    subject : str, optional
+        The first and last event are those about this subject or none; by default, of all.
+    as_of_us : int, optional
+        Only moments before this instant. Without it the log is taken as finished: up to the last
+        moment whose window begins no later than the last event.
+
+    Returns
+    -------
+    Moments
+        Empty if there are no events.
+    """
+    own = events if subject is None else events.of_subject(subject)
+    if not len(own):
+        return moments_between(LocalClock.fixed(), schedule, window, 1, 1)[:0]
+    clock = LocalClock.of_events(events)
+    seen_us = np.maximum(own.occurred_at_us, own.recorded_at_us)
+    first_us = int(seen_us.min())
+    last_us = int(seen_us.max()) if as_of_us is None else as_of_us
+    reach = window.duration_us // US_PER_DAY + MARGIN_DAYS
+    moments = moments_between(
+        clock,
+        schedule,
+        window,
+        schedule.local_day(first_us, 0) - reach,
+        schedule.local_day(last_us, 0) + MARGIN_DAYS,
+    )
+    started = moments.window_end_us > first_us
+    if as_of_us is None:
+        return moments[started & (moments.window_start_us <= last_us)]
+    return moments[started & (moments.at_us < as_of_us)]
+
+
+def moment_at(
+    clock: LocalClock, schedule: Schedule, window: Window, now_us: int, utc_offset_s: int
+) -> Moments:
+    """Return one moment at any instant, as a column of length one.
+
+    Its slot is the last one begun in the local day; its window is the one a moment of the schedule
+    would have at this instant.
+    """
+    clock = clock.with_now(now_us, utc_offset_s)
+    day = schedule.local_day(now_us, utc_offset_s)
+    around = moments_between(clock, schedule, NEXT_MOMENT, day, day + 1)
+    at_us = np.array([now_us], np.int64)
+    starts = clock.first_instant(schedule.starts_us(np.arange(day, day + 3)))
+    if window == NEXT_MOMENT:
+        after = around.at_us[np.searchsorted(around.at_us, now_us, side="right")]
+        start_us, end_us = at_us, np.array([after], np.int64)
+    else:
+        start_us, end_us = _windows(window, at_us, starts, np.zeros(1, np.intp))
+    return Moments(
+        at_us=at_us,
+        utc_offset_s=np.array([utc_offset_s], np.int32),
+        slot=np.array([schedule.slot_at(now_us, utc_offset_s)], np.uint8),
+        day=np.array([day], np.int64),
+        day_start_us=starts[:1],
+        window_start_us=start_us,
+        window_end_us=end_us,
+    )
+
+
+def isoformat(at_us: int, utc_offset_s: int) -> str:
+    """Return an instant as ISO 8601 local time with its offset.
+
+    Examples
+    --------
+    >>> isoformat(1_772_157_600_000_000, 3_600)
+    '2026-02-27T03:00:00+01:00'
+    """
+    zone = timezone(timedelta(seconds=utc_offset_s))
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+    return instant.astimezone(zone).isoformat()
+
+
+def _time_us(value: time) -> int:
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return seconds * US_PER_SECOND + value.microsecond
