@@ -59,7 +59,8 @@ def auc(p: Array, label: NDArray[np.int8]) -> float:
 def auc_within(p: Array, rows: Rows) -> float:
     """Mean AUC of the people who have both outcomes."""
     each = [auc(p[own], rows.label[own]) for own in _own_rows(rows)]
-    return float(np.nanmean(each))
+    defined = [value for value in each if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _own_rows(rows: Rows) -> list[NDArray[np.int64]]:
