@@ -38,10 +38,10 @@ def by_person(values: Array, rows: Rows) -> tuple[Array, Array]:
 
 
 def people_mean(values: Array, rows: Rows) -> float:
-    """Mean over people with enough rows of each person's mean."""
+    """Mean over people with enough rows of each person's mean; nan if there are none."""
     sums, counts = by_person(values, rows)
     enough = counts >= MIN_ROWS
-    return float((sums[enough] / counts[enough]).mean())
+    return float((sums[enough] / counts[enough]).mean()) if enough.any() else float("nan")
 
 
 def auc(p: Array, label: NDArray[np.int8]) -> float:
