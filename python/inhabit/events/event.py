@@ -99,6 +99,11 @@ class EventRow(NamedTuple):
         offset_s = offset.days * 86_400 + offset.seconds
         return cls(id, subject, kind, occurred_at_us, offset_s, recorded_at_us, value)
 
+    @property
+    def content(self) -> tuple[str, str, int, float | None]:
+        """What an id stands for; two rows of one id must agree in it."""
+        return self.subject, self.kind, self.occurred_at_us, self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

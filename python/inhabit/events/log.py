@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from inhabit.events.columns import EventColumns
 from inhabit.events.database import Database
 from inhabit.events.decision import INSERT_DECISION, SELECT_DECISIONS, StoredDecision
 from inhabit.events.event import Event, EventRow, us_from_datetime
 from inhabit.events.forgetting import Forgotten, forget_everything, forget_ids, forget_range
+from inhabit.events.offsets import offset_changes
 from inhabit.exceptions import ConfigError, EventError
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
-
-_BATCH: Final = 10_000  # rows a transaction: long enough for speed, short enough for other writers
 
 
 class EventLog:
@@ -135,18 +133,36 @@ class EventLog:
             return self.append_rows(event.row for event in events)
 
     def append_rows(self, rows: Iterable[EventRow]) -> int:
-        """Append checked rows; return how many were new.
+        """Append checked rows in one transaction; return how many were new.
 
-        Streams: every 10,000 rows are a transaction of their own (unless a
-        `transaction` is open around the call), so that a long import keeps
-        what it acknowledged and lets other writers in.
+        Raises
+        ------
+        EventError
+            If an id already stands for another event. Nothing is appended.
         """
-        remaining = iter(rows)
-        added = 0
-        while batch := list(islice(remaining, _BATCH)):
-            with self._database.transaction() as connection:
-                added += _insert(connection, batch)
+        with self._database.transaction():
+            added, refused = self.merge_rows(list(rows))
+            if refused:
+                raise EventError(
+                    f"id {refused[0].id!r} already stands for another event, and events never "
+                    "change: give this one an id of its own, or forget the other first"
+                )
         return added
+
+    def merge_rows(self, rows: Sequence[EventRow]) -> tuple[int, list[EventRow]]:
+        """Append the checked rows that are new, in one transaction.
+
+        Returns
+        -------
+        added : int
+            How many were new.
+        refused : list of EventRow
+            Those whose id already stands for another event; they are not in the log.
+        """
+        with self._database.transaction() as connection:
+            added = _insert(connection, rows)
+            known = added < len(rows)
+            return added, _of_other_content(connection, rows) if known else []
 
     # -- reading --
 
@@ -197,9 +213,11 @@ class EventLog:
         """Yield events one by one; the parameters are those of `columns`."""
         return self.columns(subject, since_us, until_us, recorded_before_us, kinds=kinds).events()
 
-    def first(self, subject: str | None = None) -> Event | None:
-        """Return the earliest event (about a subject or none), or None; flat in the log's age."""
-        return self._end("ASC", subject, None)
+    def first(
+        self, subject: str | None = None, recorded_before_us: int | None = None
+    ) -> Event | None:
+        """Return the earliest event known before an instant, or None; flat in the log's age."""
+        return self._end("ASC", subject, recorded_before_us)
 
     def last(
         self, subject: str | None = None, recorded_before_us: int | None = None
@@ -224,6 +242,20 @@ class EventLog:
             {"subject": subject, "before": recorded_before_us},
         )
         return Event.from_row(EventRow(*rows[0])) if rows else None
+
+    def offset_changes(self, since_us: int, until_us: int) -> list[tuple[int, int]]:
+        """Return the UTC offset in force at `since_us`, and how it changed before `until_us`.
+
+        The event recorded last (of several at one instant, the one that occurred last) tells the
+        offset. Cost grows with the number of changes, not with the number of events.
+
+        Returns
+        -------
+        list of (recorded_at_us, utc_offset_s)
+            In time order; each offset is in force after its instant. The first one began before
+            `since_us`, if anything was recorded before. Empty if nothing was by `until_us`.
+        """
+        return offset_changes(self._database.fetch, since_us, until_us)
 
     def count(self, subject: str | None = None) -> int:
         """Return the number of events (about a subject and about none)."""
@@ -479,10 +511,7 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         [(row[0], subject[row[1]], kind[row[2]], *row[3:]) for row in rows],
     )
-    added = connection.total_changes - before
-    if added < len(rows):
-        _refuse_other_content(connection, rows)
-    return added
+    return connection.total_changes - before
 
 
 def _numbers(connection: sqlite3.Connection, table: str, names: set[str]) -> Mapping[str, int]:
@@ -495,16 +524,12 @@ def _numbers(connection: sqlite3.Connection, table: str, names: set[str]) -> Map
     return numbers
 
 
-def _refuse_other_content(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
-    """Raise if the id of a row stands for something else in the log."""
-    for row in rows:
-        (same,) = connection.execute(
-            "SELECT (s.name, k.name, occurred_at_us, value) IS (?, ?, ?, ?) FROM events"
-            " JOIN subjects s ON s.id = subject JOIN kinds k ON k.id = kind WHERE events.id = ?",
-            (row.subject, row.kind, row.occurred_at_us, row.value, row.id),
-        ).fetchone()
-        if not same:
-            raise EventError(
-                f"id {row.id!r} already stands for another event, and events never change: "
-                "give this one an id of its own, or forget the other first"
-            )
+def _of_other_content(connection: sqlite3.Connection, rows: Iterable[EventRow]) -> list[EventRow]:
+    """Rows whose id stands for something else in the log."""
+    query = (
+        "SELECT (s.name, k.name, occurred_at_us, value) IS (?, ?, ?, ?) FROM events"
+        " JOIN subjects s ON s.id = subject JOIN kinds k ON k.id = kind WHERE events.id = ?"
+    )
+    return [
+        row for row in rows if connection.execute(query, (*row.content, row.id)).fetchone() != (1,)
+    ]
