@@ -20,16 +20,23 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod gate;
 pub mod lanes;
 pub mod loss;
 pub mod math;
+pub mod model;
 pub mod network;
 pub mod optimizer;
 pub mod random;
+pub mod rates;
 pub mod training;
+pub mod walk_forward;
 
+mod calibration;
 mod kernel;
-mod simd;
+mod logistic;
+mod mixture;
+pub mod simd;
 
 pub use error::{Error, Result};
 pub use loss::Loss;

@@ -8,6 +8,7 @@
 mod arrays;
 mod checkpoint;
 mod error;
+mod model;
 mod network;
 mod training;
 
@@ -21,12 +22,15 @@ mod _native {
     #[pymodule_export]
     use crate::checkpoint::{checkpoint_decode, checkpoint_encode};
     #[pymodule_export]
+    use crate::model::{Model, ModelConfig, Prior, WalkForward, walk_forward};
+    #[pymodule_export]
     use crate::network::{_network_from_parameters, Network};
     #[pymodule_export]
     use crate::training::{TrainingConfig, TrainingProgress, TrainingResult, train};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("EXPERTS", inhabit_core::model::EXPERTS.to_vec())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -42,16 +42,7 @@ impl Network {
         let layers = layers.unwrap_or_else(|| vec![10, 16, 8, 1]);
         let sizes: Vec<usize> =
             layers.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-        let hidden = match hidden {
-            "identity" => Activation::Identity,
-            "relu" => Activation::Relu,
-            "tanh" => Activation::Tanh,
-            "sigmoid" => Activation::Sigmoid,
-            other => {
-                let choices = "'relu', 'tanh', 'sigmoid' or 'identity'";
-                return Err(ConfigError::new_err(format!("hidden: expected {choices}, got {other:?}")));
-            }
-        };
+        let hidden = activation("hidden", hidden)?;
         let loss = match loss {
             "bce_with_logits" => Loss::BceWithLogits,
             "mse" => Loss::Mse,
@@ -260,5 +251,19 @@ impl<'py> Data<'py> {
     pub(crate) fn samples(&self, core: &Core) -> PyResult<Samples<'_>> {
         let weight = self.weight.as_ref().map(Floats::as_slice);
         Samples::new(core, self.x.as_slice(), self.y.as_slice(), weight).into_py()
+    }
+}
+
+/// The activation called `name`.
+pub(crate) fn activation(argument: &str, name: &str) -> PyResult<Activation> {
+    match name {
+        "identity" => Ok(Activation::Identity),
+        "relu" => Ok(Activation::Relu),
+        "tanh" => Ok(Activation::Tanh),
+        "sigmoid" => Ok(Activation::Sigmoid),
+        other => {
+            let choices = "'relu', 'tanh', 'sigmoid' or 'identity'";
+            Err(ConfigError::new_err(format!("{argument}: expected {choices}, got {other:?}")))
+        }
     }
 }

@@ -1,0 +1,122 @@
+//! Bayesian logistic regression that learns one outcome at a time.
+//!
+//! The weights are a Gaussian, `mean` and `covariance`. Each outcome moves them by one step of the
+//! extended Kalman filter for the logistic link; between outcomes they drift back to the prior by a
+//! stationary (Ornstein-Uhlenbeck) step, so that old evidence fades at the rate `1 - retention`:
+//!
+//! `m ← m₀ + ρ (m - m₀)`, `P ← ρ² P + (1 - ρ²) P₀`.
+//!
+//! # Source
+//! Spiegelhalter & Lauritzen 1990 (sequential updating); Fahrmeir 1992 (posterior mode by the extended
+//! Kalman filter); MacKay 1992 for the moderated output `σ(μ / √(1 + π v / 8))`.
+
+use crate::{
+    error::{Error, Result},
+    math,
+};
+
+/// The most weights, the constant counted.
+pub(crate) const MAX_WEIGHTS: usize = 64;
+
+/// Length of the state for `n` weights: the mean, then the lower triangle of the covariance by rows.
+pub(crate) const fn len(n: usize) -> usize {
+    n + n * (n + 1) / 2
+}
+
+/// A Gaussian over independent weights: where learning starts and what it drifts back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gaussian<'a> {
+    pub(crate) mean: &'a [f64],
+    pub(crate) variance: &'a [f64],
+}
+
+/// Fills `state` with the prior.
+pub(crate) fn reset(state: &mut [f64], prior: Gaussian<'_>) {
+    let n = prior.mean.len();
+    let (mean, covariance) = state.split_at_mut(n);
+    mean.copy_from_slice(prior.mean);
+    covariance.fill(0.0);
+    for (i, &variance) in prior.variance.iter().enumerate() {
+        covariance[index(i, i)] = variance;
+    }
+}
+
+/// The log odds that the state gives to input `z`, moderated by its own uncertainty.
+pub(crate) fn log_odds(state: &[f64], z: &[f64]) -> f64 {
+    let mut gain = [0.0; MAX_WEIGHTS];
+    let (mean, variance) = project(state, z, &mut gain);
+    mean / math::sqrt(1.0 + core::f64::consts::FRAC_PI_8 * variance)
+}
+
+/// Takes in the outcome (1 or 0) that followed input `z`, then drifts.
+pub(crate) fn learn(state: &mut [f64], z: &[f64], outcome: f64, prior: Gaussian<'_>, retention: f64) {
+    let n = z.len();
+    let mut gain = [0.0; MAX_WEIGHTS];
+    let (log_odds, variance) = project(state, z, &mut gain);
+    let p = math::sigmoid(log_odds);
+    let information = p * (1.0 - p);
+    let scale = 1.0 / (1.0 + information * variance);
+    let error = (outcome - p) * scale;
+    let shrink = information * scale;
+    let keep = retention * retention;
+    let (mean, covariance) = state.split_at_mut(n);
+    for i in 0..n {
+        let moved = mean[i] + gain[i] * error;
+        mean[i] = prior.mean[i] + retention * (moved - prior.mean[i]);
+        for j in 0..=i {
+            let at = index(i, j);
+            covariance[at] = keep * (covariance[at] - shrink * gain[i] * gain[j]);
+        }
+        covariance[index(i, i)] += (1.0 - keep) * prior.variance[i];
+    }
+}
+
+/// Refuses a state that cannot be a Gaussian (a necessary condition: no negative variance, and no
+/// covariance larger than its variances allow).
+pub(crate) fn check(state: &[f64], n: usize) -> Result<()> {
+    let (mean, covariance) = state.split_at(n);
+    let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
+    if let Some(&weight) = mean.iter().find(|w| !(-1e6..=1e6).contains(*w)) {
+        return refuse("weights between -1e6 and 1e6", weight);
+    }
+    for i in 0..n {
+        let own = covariance[index(i, i)];
+        if !(0.0..=1e6).contains(&own) {
+            return refuse("variances between 0 and 1e6", own);
+        }
+        for j in 0..i {
+            let both = covariance[index(i, j)];
+            if both * both > own * covariance[index(j, j)] * (1.0 + 1e-6) + 1e-18 {
+                return refuse("covariances that belong to their variances", both);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `(m·z, z·P z)`, with `P z` in `gain`.
+fn project(state: &[f64], z: &[f64], gain: &mut [f64; MAX_WEIGHTS]) -> (f64, f64) {
+    let n = z.len();
+    let (mean, covariance) = state.split_at(n);
+    for i in 0..n {
+        let row = &covariance[index(i, 0)..][..=i];
+        let mut sum = 0.0;
+        for j in 0..i {
+            sum += row[j] * z[j];
+            gain[j] += row[j] * z[i];
+        }
+        gain[i] = sum + row[i] * z[i];
+    }
+    let mut log_odds = 0.0;
+    let mut variance = 0.0;
+    for i in 0..n {
+        log_odds += mean[i] * z[i];
+        variance += gain[i] * z[i];
+    }
+    (log_odds, if variance > 0.0 { variance } else { 0.0 })
+}
+
+/// Where entry `(i, j)` of a lower triangle is, `j <= i`.
+const fn index(i: usize, j: usize) -> usize {
+    i * (i + 1) / 2 + j
+}

@@ -1,0 +1,54 @@
+//! A mixture of experts with fixed share: nearly as good as the best expert, whatever happens.
+//!
+//! The mixture says `p = Σ wᵢ pᵢ`. After the outcome each weight is multiplied by the probability that
+//! its expert gave to it, the weights are normalised, and a small share `s` is dealt out anew by the
+//! initial weights `u`, so that an expert whose time comes later is found:
+//!
+//! `wᵢ ← (1 - s) wᵢ ℓᵢ / Σ wⱼ ℓⱼ + s uᵢ`.
+//!
+//! # Guarantee
+//! For every sequence of outcomes and every expert `i`, over `n` outcomes,
+//!
+//! `loss(mixture) ≤ loss(expert i) + ln 1/uᵢ + n ln 1/(1 - s)`,
+//!
+//! where a loss is a sum of `-ln p(outcome)`. With `k` experts of equal initial weight and `s = 0` this
+//! is the classical `ln k`; each change of the best expert costs at most another
+//! `ln 1/uⱼ + ln 1/s` (j the expert changed to).
+//!
+//! # Source
+//! Herbster & Warmuth 1998, "Tracking the best expert"; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
+
+use crate::error::{Error, Result};
+
+/// The mixed probability.
+pub(crate) fn mix(weights: &[f64], probabilities: &[f64]) -> f64 {
+    weights.iter().zip(probabilities).fold(0.0, |sum, (w, p)| sum + w * p)
+}
+
+/// Takes in an outcome; probabilities are strictly inside (0, 1).
+pub(crate) fn learn(
+    weights: &mut [f64],
+    initial: &[f64],
+    probabilities: &[f64],
+    outcome: bool,
+    share: f64,
+) {
+    let mut total = 0.0;
+    for (w, &p) in weights.iter_mut().zip(probabilities) {
+        *w *= if outcome { p } else { 1.0 - p };
+        total += *w;
+    }
+    for (w, &u) in weights.iter_mut().zip(initial) {
+        *w = (1.0 - share) * (*w / total) + share * u;
+    }
+}
+
+/// Refuses weights that are no distribution.
+pub(crate) fn check(weights: &[f64]) -> Result<()> {
+    let total: f64 = weights.iter().sum();
+    if weights.iter().all(|w| (0.0..=1.0).contains(w)) && (total - 1.0).abs() < 1e-6 {
+        return Ok(());
+    }
+    let expected = "mixture weights in [0, 1] that sum to 1";
+    Err(Error::OutOfRange { argument: "state", expected, actual: total })
+}

@@ -1,0 +1,632 @@
+//! What is served: one person's mixture of experts, which learns one outcome at a time.
+//!
+//! ```text
+//! x, slot ─┬─► running rates ─────────────────────────────┐
+//!          ├─► logistic models of rates and x (two speeds) ├─► mixture ─► calibration ─► probability
+//!          ├─► prior network ──────────────────────────────┤
+//!          └─► personal network, past the gate ────────────┘
+//! ```
+//!
+//! A [`Model`] is a view over memory that the caller owns: one `[f64]` for everything that learns with
+//! each outcome, and two flat `[f32]` for the personal network, champion and challenger. The memory is
+//! the checkpoint: writing it to a file and reading it back resumes with the same bits.
+//!
+//! # State
+//! In order: retrainings so far (1), running rates ([`rates`], 87), the steady and the quick logistic
+//! model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
+//! ([`EXPERTS`]), calibration (7), gate (7).
+
+use crate::{
+    calibration,
+    error::{check_finite, check_len, check_room, Error, Result},
+    gate, kernel,
+    logistic::{self, Gaussian},
+    math, mixture,
+    network::{Activation, Network, Samples},
+    rates::{self, Rates, DECAYS, MAX_SLOTS},
+    training::{self, Training, TrainingConfig},
+    Loss, Optimizer,
+};
+
+/// The experts, in the order of their weights.
+pub const EXPERTS: [&str; 11] = [
+    "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick", "prior",
+    "personal",
+];
+
+/// How many experts there are.
+pub const N_EXPERTS: usize = EXPERTS.len();
+
+/// The most inputs a model can have.
+pub const MAX_INPUTS: usize = logistic::MAX_WEIGHTS - N_RATES;
+
+/// The most units, input and output included, that a model's network can have.
+pub const MAX_NETWORK_UNITS: usize = 256;
+
+/// The constant, and what the logistic models take from the running rates.
+const N_RATES: usize = 1 + 1 + DECAYS.len() + 4;
+
+const LOGISTIC: usize = 7;
+const QUICK: usize = 8;
+const PRIOR: usize = 9;
+const PERSONAL: usize = 10;
+
+/// Every expert's probability is kept inside `[CLIP, 1 - CLIP]`, so that no loss is infinite.
+const CLIP: f64 = 1e-3;
+
+/// Rates become log odds inside these bounds for the logistic models and for the networks.
+const LOGISTIC_CLIP: f64 = 1e-3;
+const NETWORK_CLIP: f64 = 1e-2;
+
+/// How a model is built; the same for everyone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// Numbers in one input row.
+    pub n_inputs: usize,
+    /// Bit `i` is set if input `i` is a rate, which is read as log odds.
+    pub rates: u64,
+    /// The shape of the prior and the personal network; `None` to do without.
+    pub network: Option<Network>,
+    /// The share of the weights that is dealt out anew after each outcome, in `[0, 1)`.
+    pub share: f64,
+    /// How much of what was learnt from an outcome the steady logistic model keeps at the next.
+    pub retention: f64,
+    /// The same for the quick one.
+    pub quick_retention: f64,
+    /// How the personal network is trained, each time from where it is. `l2` is the pull towards the
+    /// prior as a precision: it is divided by the number of samples.
+    pub training: TrainingConfig,
+    /// Outcomes between two trainings of the personal network, at least 1.
+    pub retrain_every: u32,
+    /// The most recent outcomes that a training sees, at least 1.
+    pub retrain_window: u32,
+    /// The seed of the personal network where there is no prior.
+    pub seed: u64,
+}
+
+impl ModelConfig {
+    /// The defaults for `n_inputs` inputs, those in `rates` being rates, with a network n-16-8-1.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] as in [`check`](Self::check).
+    pub fn new(n_inputs: usize, rates: u64) -> Result<Self> {
+        let config = Self {
+            n_inputs,
+            rates,
+            network: Some(Network::new(&[n_inputs.max(1), 16, 8, 1], Activation::Tanh, Loss::BceWithLogits)?),
+            share: 0.005,
+            retention: 0.9995,
+            quick_retention: 0.99,
+            training: TrainingConfig {
+                optimizer: Optimizer::Sgd { momentum: 0.0 },
+                learning_rate: 0.1,
+                epochs: 2,
+                l2: 1.0,
+                ..TrainingConfig::default()
+            },
+            retrain_every: 1,
+            retrain_window: 365,
+            seed: 0,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses settings outside their range.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] naming the setting.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn check(&self) -> Result<()> {
+        let require = |holds: bool, argument, expected, actual| {
+            if holds { Ok(()) } else { Err(Error::OutOfRange { argument, expected, actual }) }
+        };
+        let n = self.n_inputs;
+        require((1..=MAX_INPUTS).contains(&n), "n_inputs", "1 to 54 inputs", n as f64)?;
+        let unknown = self.rates >> n.min(63);
+        require(unknown == 0, "rates", "bits of the inputs only", self.rates as f64)?;
+        require((0.0..1.0).contains(&self.share), "share", "a number in [0, 1)", self.share)?;
+        for (argument, value) in
+            [("retention", self.retention), ("quick_retention", self.quick_retention)]
+        {
+            require(value > 0.0 && value <= 1.0, argument, "a number in (0, 1]", value)?;
+        }
+        require(self.retrain_every > 0, "retrain_every", "at least 1", 0.0)?;
+        require(self.retrain_window > 0, "retrain_window", "at least 1", 0.0)?;
+        self.training.check()?;
+        require(self.training.patience.is_none(), "training.patience", "none: every outcome is needed", 0.0)?;
+        let Some(network) = &self.network else { return Ok(()) };
+        let units = network.n_units() + network.n_inputs();
+        require(network.n_inputs() == n, "network", "as many inputs as the model", network.n_inputs() as f64)?;
+        require(network.n_outputs() == 1, "network", "one output", network.n_outputs() as f64)?;
+        require(network.loss() == Loss::BceWithLogits, "network", "the loss bce_with_logits", 0.0)?;
+        require(units <= MAX_NETWORK_UNITS, "network", "at most 256 units", units as f64)
+    }
+
+    /// Weights of a logistic model: the constant, the running rates, the inputs.
+    #[must_use]
+    pub const fn n_weights(&self) -> usize {
+        N_RATES + self.n_inputs
+    }
+
+    /// Length of [`Memory::state`].
+    #[must_use]
+    pub const fn n_state(&self) -> usize {
+        1 + rates::LEN + 2 * logistic::len(self.n_weights()) + N_EXPERTS + calibration::LEN + gate::LEN
+    }
+
+    /// Length of [`Memory::champion`] and of [`Memory::challenger`].
+    #[must_use]
+    pub fn n_parameters(&self) -> usize {
+        self.network.as_ref().map_or(0, Network::n_parameters)
+    }
+
+    /// Whether input `i` is a rate.
+    const fn is_rate(&self, i: usize) -> bool {
+        self.rates >> i & 1 == 1
+    }
+}
+
+/// What a model knows before the first outcome of its person.
+#[derive(Clone, Copy, Debug)]
+pub struct Prior<'a> {
+    network: Option<&'a [f32]>,
+    mean: [f64; logistic::MAX_WEIGHTS],
+    variance: [f64; logistic::MAX_WEIGHTS],
+    experts: [f64; N_EXPERTS],
+}
+
+impl<'a> Prior<'a> {
+    /// Nothing from other people: fixed weights that say "the rates are about right", no network.
+    ///
+    /// The constant 0; overall rate 0.6; moving rates 0, 0, 0.2, 0; slot 0.4; after 0.3; last outcome
+    /// and last in the slot 0.1; inputs that are rates 0.1, the rest 0; all variances 0.1.
+    #[must_use]
+    pub fn uninformed(config: &ModelConfig) -> Self {
+        let mut mean = [0.0; logistic::MAX_WEIGHTS];
+        mean[..N_RATES].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.4, 0.3, 0.1, 0.1]);
+        for i in 0..config.n_inputs.min(MAX_INPUTS) {
+            mean[N_RATES + i] = if config.is_rate(i) { 0.1 } else { 0.0 };
+        }
+        let variance = [0.1; logistic::MAX_WEIGHTS];
+        let experts = [0.10, 0.02, 0.02, 0.03, 0.05, 0.05, 0.04, 0.35, 0.24, 0.0, 0.10];
+        Self { network: None, mean, variance, experts: normalised(experts, config, false) }
+    }
+
+    /// A prior that was trained on other people.
+    ///
+    /// # Shapes
+    /// `network`: the parameters, or none; `mean`, `variance`: [`ModelConfig::n_weights`], of the
+    /// logistic models' weights; `experts`: [`N_EXPERTS`], the initial weights of the mixture (made to
+    /// sum to 1 over the experts that there are).
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`], or [`Error::OutOfRange`] for a variance or a weight.
+    pub fn new(
+        config: &ModelConfig,
+        network: Option<&'a [f32]>,
+        mean: &[f64],
+        variance: &[f64],
+        experts: &[f64],
+    ) -> Result<Self> {
+        config.check()?;
+        let n = config.n_weights();
+        check_len("mean", n, mean.len())?;
+        check_len("variance", n, variance.len())?;
+        check_len("experts", N_EXPERTS, experts.len())?;
+        if let Some(parameters) = network {
+            let expected = config.n_parameters();
+            check_len("network", expected, parameters.len())?;
+            check_finite("network", parameters)?;
+        }
+        let within = |argument, expected, values: &[f64], low: f64, high: f64| {
+            match values.iter().find(|v| !(low..=high).contains(*v)) {
+                Some(&actual) => Err(Error::OutOfRange { argument, expected, actual }),
+                None => Ok(()),
+            }
+        };
+        within("mean", "weights between -100 and 100", mean, -100.0, 100.0)?;
+        within("variance", "variances between 0 and 100", variance, 0.0, 100.0)?;
+        within("experts", "weights between 0 and 1", experts, 0.0, 1.0)?;
+        let mut prior = Self::uninformed(config);
+        prior.network = network;
+        prior.mean[..n].copy_from_slice(mean);
+        prior.variance[..n].copy_from_slice(variance);
+        prior.experts.copy_from_slice(experts);
+        prior.experts = normalised(prior.experts, config, network.is_some());
+        if prior.experts.iter().all(|&w| w == 0.0) {
+            let expected = "a weight above 0 for an expert that there is";
+            return Err(Error::OutOfRange { argument: "experts", expected, actual: 0.0 });
+        }
+        Ok(prior)
+    }
+
+    /// The initial weights of the mixture.
+    #[must_use]
+    pub const fn experts(&self) -> &[f64; N_EXPERTS] {
+        &self.experts
+    }
+
+    /// The mean of the logistic models' weights.
+    #[must_use]
+    pub fn mean(&self, config: &ModelConfig) -> &[f64] {
+        &self.mean[..config.n_weights()]
+    }
+
+    /// The variance of the logistic models' weights.
+    #[must_use]
+    pub fn variance(&self, config: &ModelConfig) -> &[f64] {
+        &self.variance[..config.n_weights()]
+    }
+
+    fn gaussian(&self, n: usize) -> Gaussian<'_> {
+        Gaussian { mean: &self.mean[..n], variance: &self.variance[..n] }
+    }
+}
+
+/// The weights, 0 for the experts that there are not, made to sum to 1.
+fn normalised(mut weights: [f64; N_EXPERTS], config: &ModelConfig, has_prior: bool) -> [f64; N_EXPERTS] {
+    if !has_prior {
+        weights[PRIOR] = 0.0;
+    }
+    if config.network.is_none() {
+        weights[PRIOR] = 0.0;
+        weights[PERSONAL] = 0.0;
+    }
+    let total = weights.iter().fold(0.0, |sum, w| sum + w);
+    if total > 0.0 {
+        for w in &mut weights {
+            *w /= total;
+        }
+    }
+    weights
+}
+
+/// The memory of a model.
+#[derive(Debug)]
+pub struct Memory<'m> {
+    /// [`ModelConfig::n_state`] numbers: everything that learns with each outcome.
+    pub state: &'m mut [f64],
+    /// [`ModelConfig::n_parameters`] numbers: the personal network that is served.
+    pub champion: &'m mut [f32],
+    /// The same: the one that was trained last.
+    pub challenger: &'m mut [f32],
+}
+
+/// The buffers of one training of the personal network.
+#[derive(Debug)]
+pub struct Scratch<'m> {
+    /// At least [`training::Memory::floats`] of the network.
+    pub floats: &'m mut [f32],
+    /// At least [`ModelConfig::retrain_window`] numbers.
+    pub order: &'m mut [u32],
+}
+
+/// One prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The calibrated probability: what is served.
+    pub probability: f64,
+    /// The mixture before calibration.
+    pub mixture: f64,
+    /// What each of the [`EXPERTS`] says.
+    pub experts: [f64; N_EXPERTS],
+}
+
+/// One person's model.
+#[derive(Debug)]
+pub struct Model<'m> {
+    config: &'m ModelConfig,
+    prior: &'m Prior<'m>,
+    memory: Memory<'m>,
+}
+
+/// The parts of [`Memory::state`].
+struct Parts<'a> {
+    retrainings: &'a mut f64,
+    rates: &'a mut [f64],
+    logistic: &'a mut [f64],
+    quick: &'a mut [f64],
+    weights: &'a mut [f64],
+    calibration: &'a mut [f64],
+    gate: &'a mut [f64],
+}
+
+/// The same, to read.
+struct View<'a> {
+    retrainings: f64,
+    rates: &'a [f64],
+    logistic: &'a [f64],
+    quick: &'a [f64],
+    weights: &'a [f64],
+    calibration: &'a [f64],
+    gate: &'a [f64],
+}
+
+impl<'m> Model<'m> {
+    /// The model of a person without history; overwrites `memory`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a setting, [`Error::Shape`] for `memory`.
+    pub fn new(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
+        let mut model = Self::attach(config, prior, memory)?;
+        let gaussian = prior.gaussian(config.n_weights());
+        let parts = model.parts();
+        *parts.retrainings = 0.0;
+        rates::reset(parts.rates);
+        logistic::reset(parts.logistic, gaussian);
+        logistic::reset(parts.quick, gaussian);
+        parts.weights.copy_from_slice(&prior.experts);
+        calibration::reset(parts.calibration);
+        gate::reset(parts.gate);
+        let Some(network) = &config.network else { return Ok(model) };
+        match prior.network {
+            Some(parameters) => model.memory.challenger.copy_from_slice(parameters),
+            None => network.initialize(config.seed, model.memory.challenger)?,
+        }
+        model.memory.champion.copy_from_slice(model.memory.challenger);
+        Ok(model)
+    }
+
+    /// The model whose memory was written down earlier.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::NonFinite`] or [`Error::OutOfRange`] for numbers that no
+    /// history leads to. `memory` is unchanged.
+    pub fn resume(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
+        if let Some(index) = memory.state.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NonFinite { argument: "state", index });
+        }
+        check_finite("champion", memory.champion)?;
+        check_finite("challenger", memory.challenger)?;
+        let model = Self::attach(config, prior, memory)?;
+        let view = model.view();
+        if !(0.0..=1e15).contains(&view.retrainings) {
+            let expected = "a count of retrainings";
+            return Err(Error::OutOfRange { argument: "state", expected, actual: view.retrainings });
+        }
+        rates::check(view.rates)?;
+        logistic::check(view.logistic, config.n_weights())?;
+        logistic::check(view.quick, config.n_weights())?;
+        mixture::check(view.weights)?;
+        calibration::check(view.calibration)?;
+        gate::check(view.gate)?;
+        Ok(model)
+    }
+
+    /// The model whose memory never left this program: as [`resume`](Self::resume), at no cost.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). Numbers that did not come from a model give predictions that mean nothing.
+    pub fn attach(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
+        config.check()?;
+        check_len("state", config.n_state(), memory.state.len())?;
+        check_len("champion", config.n_parameters(), memory.champion.len())?;
+        check_len("challenger", config.n_parameters(), memory.challenger.len())?;
+        Ok(Self { config, prior, memory })
+    }
+
+    /// How probable the target is at a moment with input `x` in slot `slot`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`] for `x`, [`Error::OutOfRange`] for `slot`.
+    pub fn predict(&self, x: &[f32], slot: usize) -> Result<Prediction> {
+        self.check_input(x, slot)?;
+        let rates = rates::read(self.view().rates, slot);
+        let mut z = [0.0; logistic::MAX_WEIGHTS];
+        let z = self.logistic_input(&rates, x, &mut z);
+        Ok(self.prediction(&rates, z, x))
+    }
+
+    /// Takes in the outcome of a moment.
+    ///
+    /// The order matters, and is the whole of the bookkeeping: every part is first judged by what it
+    /// said without this outcome (weights, calibration, gate), and then learns from it.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); nothing is then changed.
+    pub fn learn(&mut self, x: &[f32], slot: usize, outcome: bool) -> Result<()> {
+        self.check_input(x, slot)?;
+        let rates = rates::read(self.view().rates, slot);
+        let mut z = [0.0; logistic::MAX_WEIGHTS];
+        let z = self.logistic_input(&rates, x, &mut z);
+        let said = self.prediction(&rates, z, x);
+        let challenger = self.challenger(x);
+        let (config, prior) = (self.config, self.prior);
+        let gaussian = prior.gaussian(config.n_weights());
+        let y = f64::from(u8::from(outcome));
+        let parts = self.parts();
+        mixture::learn(parts.weights, &prior.experts, &said.experts, outcome, config.share);
+        calibration::learn(parts.calibration, said.mixture, outcome, config.share);
+        let promoted = challenger.is_some_and(|challenger| {
+            gate::learn(parts.gate, said.experts[PERSONAL], challenger, outcome)
+        });
+        logistic::learn(parts.logistic, z, y, gaussian, config.retention);
+        logistic::learn(parts.quick, z, y, gaussian, config.quick_retention);
+        rates::learn(parts.rates, slot, y);
+        if promoted {
+            self.memory.champion.copy_from_slice(self.memory.challenger);
+        }
+        Ok(())
+    }
+
+    /// Trains the challenger on inputs (as [`network_input`](Self::network_input) writes them) and
+    /// outcomes, from where it is, pulled towards the prior.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Diverged`]; nothing is then changed.
+    pub fn retrain(&mut self, inputs: &[f32], outcomes: &[f32], scratch: &mut Scratch<'_>) -> Result<()> {
+        let Some(network) = &self.config.network else { return Ok(()) };
+        let samples = Samples::new(network, inputs, outcomes, None)?;
+        let mut config = self.config.training;
+        #[allow(clippy::cast_precision_loss)]
+        let rows = samples.rows() as f64;
+        config.l2 /= rows;
+        let mut memory = training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
+        let mut training =
+            Training::start(network, &config, &samples, self.memory.challenger, &mut memory)?;
+        let mut go_on = |_: &training::Progress| core::ops::ControlFlow::Continue(());
+        training.run(&samples, self.prior.network, &mut memory, u64::MAX, &mut go_on)?;
+        self.memory.challenger.copy_from_slice(training.parameters(&memory));
+        *self.parts().retrainings += 1.0;
+        Ok(())
+    }
+
+    /// Writes what the networks see of `x`: half the log odds of a rate, anything else as it is.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`].
+    pub fn network_input(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+        self.check_input(x, 0)?;
+        check_len("out", x.len(), out.len())?;
+        self.write_network_input(x, out);
+        Ok(())
+    }
+
+    /// Outcomes taken in so far.
+    #[must_use]
+    pub fn outcomes(&self) -> f64 {
+        rates::outcomes(self.view().rates)
+    }
+
+    /// Which personal network is served: 0 before the first promotion, then the number of promotions.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn generation(&self) -> u32 {
+        gate::promotions(self.view().gate) as u32
+    }
+
+    /// The weights of the [`EXPERTS`] now.
+    #[must_use]
+    pub fn weights(&self) -> &[f64] {
+        self.view().weights
+    }
+
+    /// How the model is built.
+    #[must_use]
+    pub const fn config(&self) -> &'m ModelConfig {
+        self.config
+    }
+
+    /// The memory, as it is written to a checkpoint.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory<'m> {
+        &self.memory
+    }
+
+    fn check_input(&self, x: &[f32], slot: usize) -> Result<()> {
+        check_len("x", self.config.n_inputs, x.len())?;
+        check_finite("x", x)?;
+        if slot < MAX_SLOTS {
+            return Ok(());
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let actual = slot as f64;
+        Err(Error::OutOfRange { argument: "slot", expected: "a slot from 0 to 23", actual })
+    }
+
+    /// What every part says, from the same rates.
+    fn prediction(&self, rates: &Rates, z: &[f64], x: &[f32]) -> Prediction {
+        let view = self.view();
+        let mut experts = [0.0; N_EXPERTS];
+        experts[0] = rates.overall;
+        experts[1..=DECAYS.len()].copy_from_slice(&rates.moving);
+        experts[5] = rates.slot;
+        experts[6] = rates.after;
+        experts[LOGISTIC] = math::sigmoid(logistic::log_odds(view.logistic, z));
+        experts[QUICK] = math::sigmoid(logistic::log_odds(view.quick, z));
+        experts[PRIOR] = self.prior.network.map_or(rates.overall, |p| self.network_says(p, x));
+        experts[PERSONAL] = if gate::promotions(view.gate) > 0.0 {
+            self.network_says(self.memory.champion, x)
+        } else {
+            experts[PRIOR]
+        };
+        for p in &mut experts {
+            *p = p.clamp(CLIP, 1.0 - CLIP);
+        }
+        let mixture = mixture::mix(view.weights, &experts);
+        Prediction { probability: calibration::apply(view.calibration, mixture), mixture, experts }
+    }
+
+    /// What the challenger says, once it was trained.
+    fn challenger(&self, x: &[f32]) -> Option<f64> {
+        let trained = self.config.network.is_some() && self.view().retrainings > 0.0;
+        trained.then(|| self.network_says(self.memory.challenger, x))
+    }
+
+    fn network_says(&self, parameters: &[f32], x: &[f32]) -> f64 {
+        let Some(network) = &self.config.network else { return 0.5 };
+        let mut input = [0.0; MAX_INPUTS];
+        let input = &mut input[..x.len()];
+        self.write_network_input(x, input);
+        let mut scratch = [0.0; MAX_NETWORK_UNITS];
+        kernel::forward::<f32, _>(network, kernel::Shared(parameters), input, &mut scratch);
+        math::sigmoid(f64::from(scratch[network.n_units() - 1]))
+    }
+
+    fn write_network_input(&self, x: &[f32], out: &mut [f32]) {
+        for (i, (&x, out)) in x.iter().zip(out).enumerate() {
+            #[allow(clippy::cast_possible_truncation)]
+            let half_log_odds = (0.5 * log_odds(f64::from(x), NETWORK_CLIP)) as f32;
+            *out = if self.config.is_rate(i) { half_log_odds } else { x };
+        }
+    }
+
+    /// The constant; the overall rate's log odds; those of the other rates and of the inputs that are
+    /// rates, relative to it; the last outcomes around 0; the other inputs.
+    fn logistic_input<'z>(&self, rates: &Rates, x: &[f32], z: &'z mut [f64]) -> &'z [f64] {
+        let overall = log_odds(rates.overall, LOGISTIC_CLIP);
+        let relative = |rate| log_odds(rate, LOGISTIC_CLIP) - overall;
+        z[0] = 1.0;
+        z[1] = overall;
+        for (z, &rate) in z[2..].iter_mut().zip(&rates.moving) {
+            *z = relative(rate);
+        }
+        let rest = 2 + DECAYS.len();
+        z[rest] = relative(rates.slot);
+        z[rest + 1] = relative(rates.after);
+        z[rest + 2] = rates.last - 0.5;
+        z[rest + 3] = rates.last_in_slot - 0.5;
+        for (i, (z, &x)) in z[N_RATES..].iter_mut().zip(x).enumerate() {
+            let x = f64::from(x);
+            *z = if self.config.is_rate(i) { relative(x) } else { x };
+        }
+        &z[..self.config.n_weights()]
+    }
+
+    fn view(&self) -> View<'_> {
+        let (retrainings, rest) = self.memory.state.split_at(1);
+        let (rates, rest) = rest.split_at(rates::LEN);
+        let n = logistic::len(self.config.n_weights());
+        let (logistic, rest) = rest.split_at(n);
+        let (quick, rest) = rest.split_at(n);
+        let (weights, rest) = rest.split_at(N_EXPERTS);
+        let (calibration, gate) = rest.split_at(calibration::LEN);
+        View { retrainings: retrainings[0], rates, logistic, quick, weights, calibration, gate }
+    }
+
+    fn parts(&mut self) -> Parts<'_> {
+        let (retrainings, rest) = self.memory.state.split_at_mut(1);
+        let (rates, rest) = rest.split_at_mut(rates::LEN);
+        let n = logistic::len(self.config.n_weights());
+        let (logistic, rest) = rest.split_at_mut(n);
+        let (quick, rest) = rest.split_at_mut(n);
+        let (weights, rest) = rest.split_at_mut(N_EXPERTS);
+        let (calibration, gate) = rest.split_at_mut(calibration::LEN);
+        Parts { retrainings: &mut retrainings[0], rates, logistic, quick, weights, calibration, gate }
+    }
+}
+
+fn log_odds(rate: f64, clip: f64) -> f64 {
+    let rate = rate.clamp(clip, 1.0 - clip);
+    math::ln(rate / (1.0 - rate))
+}
+
+impl Scratch<'_> {
+    /// Refuses buffers that are too small for `config`.
+    pub(crate) fn check(&self, config: &ModelConfig) -> Result<()> {
+        let Some(network) = &config.network else { return Ok(()) };
+        check_room("scratch.floats", training::Memory::floats(network), self.floats.len())?;
+        check_room("scratch.order", config.retrain_window as usize, self.order.len())
+    }
+}

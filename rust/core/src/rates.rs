@@ -1,0 +1,133 @@
+//! The simple experts: running rates of one person's outcomes, kept in a few dozen numbers.
+//!
+//! Every rate is a ratio of sums with pseudo-counts, so it stays inside (0, 1) and exists before the
+//! first outcome. A rate over few outcomes is shrunk to one over more: the fast moving rates to the
+//! slower ones, the slot's rate and the rate after the last outcome to the overall rate.
+
+use crate::error::{Error, Result};
+
+/// The most slots (moments in a day) that are told apart.
+pub const MAX_SLOTS: usize = 24;
+
+/// How fast the moving rates forget, slowest first: the weight of an outcome of age `a` is
+/// `(1 - decay)ᵃ`.
+pub const DECAYS: [f64; 4] = [0.015, 0.05, 0.15, 0.4];
+
+/// Length of the state, in numbers.
+pub(crate) const LEN: usize = SLOTS + 3 * MAX_SLOTS;
+
+// Where things are. Every sum is followed by its count.
+const TOTAL: usize = 0;
+const LAST: usize = 2;
+const MOVING: usize = 3;
+const AFTER: usize = MOVING + 2 * DECAYS.len();
+const SLOTS: usize = AFTER + 4;
+
+/// The last outcome before there is one.
+const NONE_YET: f64 = 0.5;
+
+// Pseudo-counts: how many outcomes the rate shrunk to is worth.
+const MOVING_PRIOR: f64 = 2.0;
+const SLOT_PRIOR: f64 = 4.0;
+const AFTER_PRIOR: f64 = 3.0;
+
+/// What the simple experts say before an outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// `(successes + 1) / (outcomes + 2)`
+    pub overall: f64,
+    /// Recency-weighted rates, one per entry of [`DECAYS`].
+    pub moving: [f64; DECAYS.len()],
+    /// The rate in this slot.
+    pub slot: f64,
+    /// The rate after an outcome like the last one.
+    pub after: f64,
+    /// The last outcome, 1 or 0; ½ before there is one.
+    pub last: f64,
+    /// The last outcome in this slot, likewise.
+    pub last_in_slot: f64,
+}
+
+/// Fills `state` with that of a person without history.
+pub(crate) fn reset(state: &mut [f64]) {
+    state.fill(0.0);
+    state[LAST] = NONE_YET;
+    for slot in state[SLOTS..].chunks_exact_mut(3) {
+        slot[2] = NONE_YET;
+    }
+}
+
+/// The rates before the next outcome, in slot `slot`.
+pub(crate) fn read(state: &[f64], slot: usize) -> Rates {
+    let overall = (state[TOTAL] + 1.0) / (state[TOTAL + 1] + 2.0);
+    let shrunk = |at: usize, prior: f64, towards: f64| {
+        (state[at] + prior * towards) / (state[at + 1] + prior)
+    };
+    let mut moving = [0.0; DECAYS.len()];
+    let mut slower = overall;
+    for (i, rate) in moving.iter_mut().enumerate() {
+        *rate = shrunk(MOVING + 2 * i, MOVING_PRIOR, slower);
+        slower = *rate;
+    }
+    let last = state[LAST];
+    let after = match transition(last) {
+        Some(at) => shrunk(at, AFTER_PRIOR, overall),
+        None => overall,
+    };
+    let at = SLOTS + 3 * slot;
+    let slot = shrunk(at, SLOT_PRIOR, overall);
+    Rates { overall, moving, slot, after, last, last_in_slot: state[at + 2] }
+}
+
+/// Takes in an outcome, 1 or 0.
+pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64) {
+    let mut count = |at: usize, keep: f64| {
+        state[at] = keep * state[at] + outcome;
+        state[at + 1] = keep * state[at + 1] + 1.0;
+    };
+    count(TOTAL, 1.0);
+    count(SLOTS + 3 * slot, 1.0);
+    for (i, decay) in DECAYS.iter().enumerate() {
+        count(MOVING + 2 * i, 1.0 - decay);
+    }
+    if let Some(at) = transition(state[LAST]) {
+        state[at] += outcome;
+        state[at + 1] += 1.0;
+    }
+    state[LAST] = outcome;
+    state[SLOTS + 3 * slot + 2] = outcome;
+}
+
+/// Refuses a state that no history leads to: a sum outside `[0, count]`, a last outcome that is none.
+pub(crate) fn check(state: &[f64]) -> Result<()> {
+    let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
+    let sums = state[TOTAL..LAST].chunks_exact(2).chain(state[MOVING..SLOTS].chunks_exact(2));
+    for pair in sums.chain(state[SLOTS..LEN].chunks_exact(3)) {
+        // A moving sum is rounded at each step, and so may pass its count by a hair.
+        if !(pair[0] >= 0.0 && pair[0] <= pair[1] * (1.0 + 1e-9) && pair[1] <= 1e15) {
+            return refuse("successes between 0 and the count of outcomes", pair[0]);
+        }
+    }
+    for &last in [state[LAST]].iter().chain(state[SLOTS..LEN].iter().skip(2).step_by(3)) {
+        if last != 0.0 && last != 1.0 && last != NONE_YET {
+            return refuse("last outcomes that are 0, 1 or 0.5", last);
+        }
+    }
+    Ok(())
+}
+
+/// Outcomes taken in so far.
+pub(crate) fn outcomes(state: &[f64]) -> f64 {
+    state[TOTAL + 1]
+}
+
+/// Where the transitions from the last outcome are counted.
+fn transition(last: f64) -> Option<usize> {
+    if last == 0.0 {
+        Some(AFTER)
+    } else if last == 1.0 {
+        Some(AFTER + 2)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,142 @@
+//! One person's whole history, in time order: learn what may be known, then predict.
+//!
+//! This is how a model is trained. Its predictions were all made before their outcomes, so they judge
+//! the experts, the calibration and the gate for free; and it starts from nothing each time, so a
+//! history without an event gives the bytes that it would have given had the event never been.
+
+use crate::{
+    error::{check_finite, check_len, check_room, Error, Result},
+    model::{Model, Scratch, N_EXPERTS},
+    rates::MAX_SLOTS,
+};
+
+/// The samples of one person, one row per moment, in time order.
+#[derive(Clone, Copy, Debug)]
+pub struct History<'a> {
+    /// The inputs, `[n, n_inputs]` row-major.
+    pub x: &'a [f32],
+    /// 1 positive, 0 negative, -1 unknown.
+    pub label: &'a [i8],
+    /// The slot of each moment.
+    pub slot: &'a [u8],
+    /// The first row at whose prediction the label may be used, later than its own; n for a label that
+    /// became known after the last prediction.
+    pub learn_at: &'a [u32],
+}
+
+/// What was predicted, row by row.
+#[derive(Debug)]
+pub struct Forecasts<'a> {
+    /// The probability that was served, `[n]`.
+    pub probability: &'a mut [f64],
+    /// What each expert said, `[n, N_EXPERTS]` row-major.
+    pub experts: &'a mut [f64],
+    /// The generation that was served, `[n]`.
+    pub generation: &'a mut [u32],
+}
+
+/// The buffers of a walk over `n` rows.
+#[derive(Debug)]
+pub struct Workspace<'a> {
+    /// `2 n + 1` numbers.
+    pub order: &'a mut [u32],
+    /// `n * n_inputs` numbers: inputs of the networks, in the order they were learnt.
+    pub inputs: &'a mut [f32],
+    /// `n` numbers: their outcomes.
+    pub outcomes: &'a mut [f32],
+    /// The buffers of a training.
+    pub scratch: Scratch<'a>,
+}
+
+const END: u32 = u32::MAX;
+
+/// Walks `model` through `history`.
+///
+/// Before row `t` the labels with `learn_at == t` are learnt, in the order of their rows, and the
+/// personal network is retrained if enough has come since; then row `t` is predicted. After the last
+/// row the labels with `learn_at == n` are learnt, so that the model has seen every label.
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::NonFinite`], [`Error::OutOfRange`] naming the column; nothing is then
+/// changed.
+pub fn walk_forward(
+    model: &mut Model<'_>,
+    history: &History<'_>,
+    forecasts: &mut Forecasts<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Result<()> {
+    let n = check(model, history, forecasts, workspace)?;
+    let n_inputs = model.config().n_inputs;
+    let row = |j: usize| &history.x[j * n_inputs..][..n_inputs];
+    let (first, next) = workspace.order[..2 * n + 1].split_at_mut(n + 1);
+    // A list per row of what is learnt before it; built backwards, so that rows come in order.
+    first.fill(END);
+    for j in (0..n).rev() {
+        let at = history.learn_at[j] as usize;
+        next[j] = first[at];
+        first[at] = j as u32;
+    }
+    let mut learnt = 0;
+    let mut trained = 0;
+    for (t, &head) in first.iter().enumerate() {
+        let mut j = head;
+        while j != END {
+            let i = j as usize;
+            if history.label[i] >= 0 {
+                let outcome = history.label[i] == 1;
+                model.learn(row(i), usize::from(history.slot[i]), outcome)?;
+                model.network_input(row(i), &mut workspace.inputs[learnt * n_inputs..][..n_inputs])?;
+                workspace.outcomes[learnt] = f32::from(u8::from(outcome));
+                learnt += 1;
+            }
+            j = next[i];
+        }
+        if learnt - trained >= model.config().retrain_every as usize {
+            trained = learnt;
+            let from = learnt.saturating_sub(model.config().retrain_window as usize);
+            let inputs = &workspace.inputs[from * n_inputs..learnt * n_inputs];
+            model.retrain(inputs, &workspace.outcomes[from..learnt], &mut workspace.scratch)?;
+        }
+        if t < n {
+            let said = model.predict(row(t), usize::from(history.slot[t]))?;
+            forecasts.probability[t] = said.probability;
+            forecasts.experts[t * N_EXPERTS..][..N_EXPERTS].copy_from_slice(&said.experts);
+            forecasts.generation[t] = model.generation();
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what does not fit together; returns the number of rows.
+fn check(
+    model: &Model<'_>,
+    history: &History<'_>,
+    forecasts: &Forecasts<'_>,
+    workspace: &Workspace<'_>,
+) -> Result<usize> {
+    let n = history.label.len();
+    let n_inputs = model.config().n_inputs;
+    check_len("x", n * n_inputs, history.x.len())?;
+    check_finite("x", history.x)?;
+    check_len("slot", n, history.slot.len())?;
+    check_len("learn_at", n, history.learn_at.len())?;
+    let refuse = |argument, expected, actual| Err(Error::OutOfRange { argument, expected, actual });
+    if let Some(&label) = history.label.iter().find(|l| !(-1..=1).contains(*l)) {
+        return refuse("label", "1, 0 or -1", f64::from(label));
+    }
+    if let Some(&slot) = history.slot.iter().find(|s| usize::from(**s) >= MAX_SLOTS) {
+        return refuse("slot", "slots from 0 to 23", f64::from(slot));
+    }
+    let early = history.learn_at.iter().enumerate().find(|&(j, &at)| at as usize <= j || at as usize > n);
+    if let Some((_, &at)) = early {
+        return refuse("learn_at", "rows later than the sample's own, at most n", f64::from(at));
+    }
+    check_len("probability", n, forecasts.probability.len())?;
+    check_len("experts", n * N_EXPERTS, forecasts.experts.len())?;
+    check_len("generation", n, forecasts.generation.len())?;
+    check_room("workspace.order", 2 * n + 1, workspace.order.len())?;
+    check_room("workspace.inputs", n * n_inputs, workspace.inputs.len())?;
+    check_room("workspace.outcomes", n, workspace.outcomes.len())?;
+    workspace.scratch.check(model.config())?;
+    Ok(n)
+}

@@ -1,0 +1,518 @@
+//! `ModelConfig`, `Prior`, `Model`, `walk_forward`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use inhabit_core::{
+    Network as Shape,
+    model::{self as core, Memory, N_EXPERTS, Scratch},
+    training,
+    walk_forward::{self as walk, Forecasts, History, Workspace},
+};
+use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
+
+use crate::{
+    arrays::Floats,
+    error::{ConfigError, IntoPyResult, ShapeError},
+    network::activation,
+};
+
+/// How a model is built. Documented in `_native.pyi`.
+#[pyclass(frozen, eq, module = "inhabit._native")]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ModelConfig {
+    core: core::ModelConfig,
+}
+
+#[pymethods]
+impl ModelConfig {
+    #[new]
+    #[pyo3(signature = (
+        n_inputs=10, rates=vec![1, 5, 6, 7, 8], *, hidden_layers=Some(vec![16, 8]), hidden="tanh",
+        share=None, retention=None, quick_retention=None, pull=None, learning_rate=None, epochs=None,
+        batch_size=None, retrain_every=None, retrain_window=None, seed=0,
+    ))]
+    fn new(
+        n_inputs: usize,
+        rates: Vec<usize>,
+        hidden_layers: Option<Vec<usize>>,
+        hidden: &str,
+        share: Option<f64>,
+        retention: Option<f64>,
+        quick_retention: Option<f64>,
+        pull: Option<f64>,
+        learning_rate: Option<f64>,
+        epochs: Option<u32>,
+        batch_size: Option<u32>,
+        retrain_every: Option<u32>,
+        retrain_window: Option<u32>,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let mut mask = 0;
+        for rate in rates {
+            if rate >= n_inputs.min(64) {
+                let message = format!("rates: expected indices of the {n_inputs} inputs, got {rate}");
+                return Err(ConfigError::new_err(message));
+            }
+            mask |= 1 << rate;
+        }
+        let mut config = core::ModelConfig::new(n_inputs, mask).into_py()?;
+        config.network = match hidden_layers {
+            None => None,
+            Some(units) => {
+                let layers: Vec<usize> = [n_inputs].into_iter().chain(units).chain([1]).collect();
+                let loss = inhabit_core::Loss::BceWithLogits;
+                Some(Shape::new(&layers, activation("hidden", hidden)?, loss).into_py()?)
+            }
+        };
+        let training = &mut config.training;
+        training.l2 = pull.unwrap_or(training.l2);
+        training.learning_rate = learning_rate.unwrap_or(training.learning_rate);
+        training.epochs = epochs.unwrap_or(training.epochs);
+        training.batch_size = batch_size.unwrap_or(training.batch_size);
+        training.seed = seed;
+        config.share = share.unwrap_or(config.share);
+        config.retention = retention.unwrap_or(config.retention);
+        config.quick_retention = quick_retention.unwrap_or(config.quick_retention);
+        config.retrain_every = retrain_every.unwrap_or(config.retrain_every);
+        config.retrain_window = retrain_window.unwrap_or(config.retrain_window);
+        config.seed = seed;
+        config.check().into_py()?;
+        Ok(Self { core: config })
+    }
+
+    #[getter]
+    fn n_inputs(&self) -> usize {
+        self.core.n_inputs
+    }
+    #[getter]
+    fn rates(&self) -> Vec<usize> {
+        (0..self.core.n_inputs).filter(|i| self.core.rates >> i & 1 == 1).collect()
+    }
+    #[getter]
+    fn layers(&self) -> Option<Vec<u16>> {
+        self.core.network.map(|network| network.sizes().to_vec())
+    }
+    #[getter]
+    fn share(&self) -> f64 {
+        self.core.share
+    }
+    #[getter]
+    fn retention(&self) -> f64 {
+        self.core.retention
+    }
+    #[getter]
+    fn quick_retention(&self) -> f64 {
+        self.core.quick_retention
+    }
+    #[getter]
+    fn pull(&self) -> f64 {
+        self.core.training.l2
+    }
+    #[getter]
+    fn learning_rate(&self) -> f64 {
+        self.core.training.learning_rate
+    }
+    #[getter]
+    fn epochs(&self) -> u32 {
+        self.core.training.epochs
+    }
+    #[getter]
+    fn batch_size(&self) -> u32 {
+        self.core.training.batch_size
+    }
+    #[getter]
+    fn retrain_every(&self) -> u32 {
+        self.core.retrain_every
+    }
+    #[getter]
+    fn retrain_window(&self) -> u32 {
+        self.core.retrain_window
+    }
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.core.seed
+    }
+    #[getter]
+    fn n_weights(&self) -> usize {
+        self.core.n_weights()
+    }
+    #[getter]
+    fn n_state(&self) -> usize {
+        self.core.n_state()
+    }
+    #[getter]
+    fn n_parameters(&self) -> usize {
+        self.core.n_parameters()
+    }
+
+    fn __repr__(&self) -> String {
+        let (rates, layers) = (self.rates(), self.layers());
+        format!("ModelConfig(n_inputs={}, rates={rates:?}, layers={layers:?})", self.core.n_inputs)
+    }
+}
+
+/// What a model knows before the first outcome. Documented in `_native.pyi`.
+#[pyclass(frozen, module = "inhabit._native")]
+#[derive(Debug)]
+pub(crate) struct Prior {
+    config: core::ModelConfig,
+    network: Option<Box<[f32]>>,
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+    experts: Vec<f64>,
+}
+
+#[pymethods]
+impl Prior {
+    #[new]
+    #[pyo3(signature = (config=None, *, network=None, mean=None, variance=None, experts=None))]
+    fn new(
+        config: Option<&Bound<'_, ModelConfig>>,
+        network: Option<&Bound<'_, PyAny>>,
+        mean: Option<Vec<f64>>,
+        variance: Option<Vec<f64>>,
+        experts: Option<Vec<f64>>,
+    ) -> PyResult<Self> {
+        let config = config_or_default(config)?;
+        let base = core::Prior::uninformed(&config);
+        let network = match network {
+            None => None,
+            Some(value) => Some(Floats::read("network", value)?.vector_of(config.n_parameters())?.into()),
+        };
+        let mut prior = Self {
+            config,
+            network,
+            mean: mean.unwrap_or_else(|| base.mean(&config).to_vec()),
+            variance: variance.unwrap_or_else(|| base.variance(&config).to_vec()),
+            experts: experts.unwrap_or_else(|| base.experts().to_vec()),
+        };
+        prior.experts = prior.core()?.experts().to_vec();
+        Ok(prior)
+    }
+
+    #[getter]
+    fn network<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f32>>> {
+        self.network.as_deref().map(|parameters| PyArray1::from_slice(py, parameters))
+    }
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, &self.mean)
+    }
+    #[getter]
+    fn variance<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, &self.variance)
+    }
+    #[getter]
+    fn experts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, &self.experts)
+    }
+
+    fn __repr__(&self) -> String {
+        let network = if self.network.is_some() { "with" } else { "without" };
+        format!("Prior(n_inputs={}, {network} a network)", self.config.n_inputs)
+    }
+}
+
+impl Prior {
+    fn core(&self) -> PyResult<core::Prior<'_>> {
+        let Self { config, network, mean, variance, experts } = self;
+        core::Prior::new(config, network.as_deref(), mean, variance, experts).into_py()
+    }
+}
+
+/// The memory of a model, owned.
+#[derive(Clone, Debug)]
+struct Owned {
+    state: Vec<f64>,
+    champion: Vec<f32>,
+    challenger: Vec<f32>,
+}
+
+impl Owned {
+    fn new(config: &core::ModelConfig) -> Self {
+        let parameters = vec![0.0; config.n_parameters()];
+        Self { state: vec![0.0; config.n_state()], champion: parameters.clone(), challenger: parameters }
+    }
+
+    fn view(&mut self) -> Memory<'_> {
+        let Self { state, champion, challenger } = self;
+        Memory { state, champion, challenger }
+    }
+}
+
+/// One person's model. Documented in `_native.pyi`.
+#[pyclass(frozen, module = "inhabit._native")]
+#[derive(Debug)]
+pub(crate) struct Model {
+    config: core::ModelConfig,
+    prior: Arc<Prior>,
+    memory: Mutex<Owned>,
+}
+
+#[pymethods]
+impl Model {
+    #[new]
+    #[pyo3(signature = (config=None, prior=None))]
+    fn new(
+        config: Option<&Bound<'_, ModelConfig>>,
+        prior: Option<&Bound<'_, Prior>>,
+    ) -> PyResult<Self> {
+        let (config, prior) = setting(config, prior)?;
+        let mut memory = Owned::new(&config);
+        core::Model::new(&config, &prior.core()?, memory.view()).into_py()?;
+        Ok(Self { config, prior, memory: Mutex::new(memory) })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (tensors, config=None, prior=None))]
+    fn from_tensors(
+        tensors: &Bound<'_, PyDict>,
+        config: Option<&Bound<'_, ModelConfig>>,
+        prior: Option<&Bound<'_, Prior>>,
+    ) -> PyResult<Self> {
+        let (config, prior) = setting(config, prior)?;
+        let mut memory = Owned {
+            state: tensor(tensors, "model.state", config.n_state())?,
+            champion: tensor(tensors, "model.champion", config.n_parameters())?,
+            challenger: tensor(tensors, "model.challenger", config.n_parameters())?,
+        };
+        core::Model::resume(&config, &prior.core()?, memory.view()).into_py()?;
+        Ok(Self { config, prior, memory: Mutex::new(memory) })
+    }
+
+    fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let memory = self.lock();
+        let tensors = PyDict::new(py);
+        tensors.set_item("model.state", PyArray1::from_slice(py, &memory.state))?;
+        if self.config.n_parameters() > 0 {
+            tensors.set_item("model.champion", PyArray1::from_slice(py, &memory.champion))?;
+            tensors.set_item("model.challenger", PyArray1::from_slice(py, &memory.challenger))?;
+        }
+        Ok(tensors)
+    }
+
+    #[pyo3(signature = (x, slot=0))]
+    fn predict(&self, x: &Bound<'_, PyAny>, slot: usize) -> PyResult<f64> {
+        Ok(self.prediction(x, slot)?.probability)
+    }
+
+    #[pyo3(signature = (x, slot=0))]
+    fn experts<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        slot: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        Ok(PyArray1::from_slice(py, &self.prediction(x, slot)?.experts))
+    }
+
+    fn learn(&self, x: &Bound<'_, PyAny>, slot: usize, label: i64) -> PyResult<()> {
+        if label != 0 && label != 1 {
+            let message = format!("label: expected 1 or 0, got {label}");
+            return Err(ConfigError::new_err(message));
+        }
+        let x = Floats::read("x", x)?;
+        let x = x.vector_of(self.config.n_inputs)?;
+        self.with(|model| model.learn(x, slot, label == 1))
+    }
+
+    fn network_input<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let x = Floats::read("x", x)?;
+        let x = x.vector_of(self.config.n_inputs)?;
+        let mut out = vec![0.0; x.len()];
+        self.with(|model| model.network_input(x, &mut out))?;
+        Ok(PyArray1::from_vec(py, out))
+    }
+
+    fn copy(&self) -> Self {
+        let memory = Mutex::new(self.lock().clone());
+        Self { config: self.config, prior: Arc::clone(&self.prior), memory }
+    }
+
+    #[getter]
+    fn config(&self) -> ModelConfig {
+        ModelConfig { core: self.config }
+    }
+    #[getter]
+    fn outcomes(&self) -> PyResult<u64> {
+        // A count below 2⁵³.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        self.with(|model| Ok(model.outcomes() as u64))
+    }
+    #[getter]
+    fn generation(&self) -> PyResult<u32> {
+        self.with(|model| Ok(model.generation()))
+    }
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let weights = self.with(|model| Ok(model.weights().to_vec()))?;
+        Ok(PyArray1::from_vec(py, weights))
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        let (outcomes, generation) = (self.outcomes()?, self.generation()?);
+        Ok(format!("Model(outcomes={outcomes}, generation={generation})"))
+    }
+}
+
+impl Model {
+    fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut core::Model<'_>) -> inhabit_core::Result<T>) -> PyResult<T> {
+        let prior = self.prior.core()?;
+        let mut memory = self.lock();
+        let mut model = core::Model::attach(&self.config, &prior, memory.view()).into_py()?;
+        act(&mut model).into_py()
+    }
+
+    fn prediction(&self, x: &Bound<'_, PyAny>, slot: usize) -> PyResult<core::Prediction> {
+        let x = Floats::read("x", x)?;
+        let x = x.vector_of(self.config.n_inputs)?;
+        self.with(|model| model.predict(x, slot))
+    }
+}
+
+/// What `walk_forward` returns. Documented in `_native.pyi`.
+#[pyclass(frozen, get_all, module = "inhabit._native")]
+#[derive(Debug)]
+pub(crate) struct WalkForward {
+    probability: Py<PyArray1<f64>>,
+    experts: Py<PyArray2<f64>>,
+    generation: Py<PyArray1<u32>>,
+    model: Py<Model>,
+}
+
+/// Walks a model through one person's samples. Documented in `_native.pyi`.
+#[pyfunction]
+#[pyo3(signature = (X, label, slot, learn_at, config=None, prior=None))]
+#[allow(non_snake_case)]
+pub(crate) fn walk_forward<'py>(
+    py: Python<'py>,
+    X: &Bound<'py, PyAny>,
+    label: &Bound<'py, PyAny>,
+    slot: &Bound<'py, PyAny>,
+    learn_at: &Bound<'py, PyAny>,
+    config: Option<&Bound<'py, ModelConfig>>,
+    prior: Option<&Bound<'py, Prior>>,
+) -> PyResult<WalkForward> {
+    let (config, prior) = setting(config, prior)?;
+    let x = Floats::read("X", X)?;
+    let n = x.rows_of(config.n_inputs)?;
+    let label = column::<i8>("label", label, "int8", n)?;
+    let slot = column::<u8>("slot", slot, "uint8", n)?;
+    let learn_at = column::<u32>("learn_at", learn_at, "uint32", n)?;
+    let history = History {
+        x: x.as_slice(),
+        label: label.as_slice()?,
+        slot: slot.as_slice()?,
+        learn_at: learn_at.as_slice()?,
+    };
+    let mut probability = vec![0.0; n];
+    let mut experts = vec![0.0; n * N_EXPERTS];
+    let mut generation = vec![0; n];
+    let mut memory = Owned::new(&config);
+    py.detach(|| {
+        let floats = config.network.as_ref().map_or(0, training::Memory::floats);
+        let mut workspace = Workspace {
+            order: &mut vec![0; 2 * n + 1],
+            inputs: &mut vec![0.0; n * config.n_inputs],
+            outcomes: &mut vec![0.0; n],
+            scratch: Scratch {
+                floats: &mut vec![0.0; floats],
+                order: &mut vec![0; config.retrain_window as usize],
+            },
+        };
+        let mut forecasts = Forecasts {
+            probability: &mut probability,
+            experts: &mut experts,
+            generation: &mut generation,
+        };
+        let prior = prior.core()?;
+        let mut model = core::Model::new(&config, &prior, memory.view()).into_py()?;
+        walk::walk_forward(&mut model, &history, &mut forecasts, &mut workspace).into_py()
+    })?;
+    let experts = PyArray1::from_vec(py, experts).reshape([n, N_EXPERTS])?;
+    Ok(WalkForward {
+        probability: PyArray1::from_vec(py, probability).unbind(),
+        experts: experts.unbind(),
+        generation: PyArray1::from_vec(py, generation).unbind(),
+        model: Py::new(py, Model { config, prior, memory: Mutex::new(memory) })?,
+    })
+}
+
+/// The configuration and the prior, with defaults for what is absent.
+fn setting(
+    config: Option<&Bound<'_, ModelConfig>>,
+    prior: Option<&Bound<'_, Prior>>,
+) -> PyResult<(core::ModelConfig, Arc<Prior>)> {
+    let prior = match prior {
+        None => Prior::new(config, None, None, None, None)?,
+        Some(prior) => prior.get().copy(),
+    };
+    let config = match config {
+        None => prior.config,
+        Some(config) => config.get().core,
+    };
+    let same = (config.n_inputs, config.rates, config.network)
+        == (prior.config.n_inputs, prior.config.rates, prior.config.network);
+    if same {
+        return Ok((config, Arc::new(prior)));
+    }
+    Err(ConfigError::new_err("prior: expected one for the inputs, rates and layers of config"))
+}
+
+impl Prior {
+    fn copy(&self) -> Self {
+        Self {
+            config: self.config,
+            network: self.network.clone(),
+            mean: self.mean.clone(),
+            variance: self.variance.clone(),
+            experts: self.experts.clone(),
+        }
+    }
+}
+
+fn config_or_default(config: Option<&Bound<'_, ModelConfig>>) -> PyResult<core::ModelConfig> {
+    match config {
+        Some(config) => Ok(config.get().core),
+        None => core::ModelConfig::new(10, 0b1_1110_0010).into_py(),
+    }
+}
+
+/// A column of `n` elements of exactly this type.
+fn column<'py, T: Element>(
+    argument: &str,
+    value: &Bound<'py, PyAny>,
+    dtype: &str,
+    n: usize,
+) -> PyResult<PyReadonlyArray1<'py, T>> {
+    let Ok(array) = value.extract::<PyReadonlyArray1<'py, T>>() else {
+        let message = format!("{argument}: expected a one-dimensional numpy array of {dtype}");
+        return Err(PyTypeError::new_err(message));
+    };
+    if array.len() == n && array.is_c_contiguous() {
+        return Ok(array);
+    }
+    let message = format!("{argument}: expected a contiguous array of shape ({n},), got {:?}", array.shape());
+    Err(ShapeError::new_err(message))
+}
+
+/// The numbers of the tensor `name`; absent is empty.
+fn tensor<T: Element + Copy>(tensors: &Bound<'_, PyDict>, name: &str, n: usize) -> PyResult<Vec<T>> {
+    let Some(value) = tensors.get_item(name)? else {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        return Err(ShapeError::new_err(format!("{name}: expected {n} numbers, got none")));
+    };
+    let dtype = if size_of::<T>() == 8 { "float64" } else { "float32" };
+    Ok(column::<T>(name, &value, dtype, n)?.as_slice()?.to_vec())
+}
