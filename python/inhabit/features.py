@@ -96,10 +96,7 @@ class LogSource:
 
     def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
         """See `Source`."""
-        events = self.log.columns(
-            subjects[0], since_us, self.now_us, recorded_before_us=self.now_us, kinds=(kind,)
-        )
-        return Happenings.of_columns(events, kind, subjects)
+        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, self.now_us))
 
 
 # --- what a feature may ask --------------------------------------------------

@@ -109,9 +109,19 @@ class Happenings(NamedTuple):
     def of_columns(cls, events: EventColumns, kind: str, subjects: tuple[str, ...]) -> Happenings:
         """Return the events of a kind about one of some subjects."""
         which = events.is_kind(kind) & events.is_subject(*subjects)
-        occurred_at_us = events.occurred_at_us[which]
-        seen_us = np.maximum(occurred_at_us, events.recorded_at_us[which])
-        return cls(occurred_at_us, seen_us + 1, events.value[which])
+        return cls.seen(
+            events.occurred_at_us[which], events.recorded_at_us[which], events.value[which]
+        )
+
+    @classmethod
+    def seen(
+        cls,
+        occurred_at_us: NDArray[np.int64],
+        recorded_at_us: NDArray[np.int64],
+        value: NDArray[np.float64],
+    ) -> Happenings:
+        """Return events that are visible once they have occurred and were recorded."""
+        return cls(occurred_at_us, np.maximum(occurred_at_us, recorded_at_us) + 1, value)
 
     def first_visible_within(
         self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]

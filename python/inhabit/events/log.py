@@ -6,6 +6,8 @@ import sqlite3
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from inhabit.events.columns import EventColumns
 from inhabit.events.database import Database
 from inhabit.events.decision import INSERT_DECISION, SELECT_DECISIONS, StoredDecision
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
+
+    from numpy.typing import NDArray
 
 
 class EventLog:
@@ -200,6 +204,37 @@ class EventLog:
             parameters,
         )
         return EventColumns.from_sorted(rows)
+
+    def occurrences(
+        self, kind: str, subjects: Sequence[str], since_us: int, before_us: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return when the events of one kind occurred and were recorded, and their values.
+
+        The three columns that a live prediction needs, several times faster than `columns`.
+
+        Parameters
+        ----------
+        kind : str
+            The kind of event.
+        subjects : sequence of str
+            What the events are about; ``""`` is no subject.
+        since_us, before_us : int
+            Only events with ``since_us <= occurred_at_us`` and ``recorded_at_us < before_us``.
+        """
+        rows = self._database.fetch(
+            "SELECT occurred_at_us, recorded_at_us, value FROM events"  # noqa: S608
+            " WHERE kind = (SELECT id FROM kinds WHERE name = ?) AND subject IN"
+            f" (SELECT id FROM subjects WHERE name IN ({', '.join('?' * len(subjects))}))"
+            " AND occurred_at_us >= ? AND occurred_at_us < ? AND recorded_at_us < ?"
+            " ORDER BY occurred_at_us, recorded_at_us, id",
+            [kind, *subjects, since_us, before_us, before_us],
+        )
+        occurred_at_us, recorded_at_us, value = zip(*rows, strict=True) if rows else ((), (), ())
+        return (
+            np.array(occurred_at_us, dtype=np.int64),
+            np.array(recorded_at_us, dtype=np.int64),
+            np.array(value, dtype=np.float64),  # None becomes NaN
+        )
 
     def events(
         self,
