@@ -13,6 +13,14 @@ public protocol EventStore: Sendable {
     /// The events that match, in order of (occurred, recorded, id).
     func events(_ query: EventQuery) throws -> [UserEvent]
 
+    /// When the earliest event about a subject or none occurred, of those recorded before an instant.
+    func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64?
+
+    /// The instants at which the person's clock changed, in order: the one in force at `since`, and later ones.
+    ///
+    /// The clock is that of the event recorded last, see ``LocalInstant/utcOffset``.
+    func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant]
+
     /// Stores a decision with its reasons.
     func append(_ decision: StoredDecision) throws
 
@@ -132,14 +140,30 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
         }
     }
 
+    public func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64? {
+        var query = EventQuery(subject: subject)
+        query.recordedBefore = recordedBefore
+        return try events(query).first?.occurredAt.microseconds
+    }
+
+    public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {
+        var query = EventQuery()
+        query.recordedBefore = end
+        return LocalClock(of: try events(query)).changes
+    }
+
     @discardableResult
     public func forget(_ query: EventQuery) throws -> Int {
         lock.withLock {
             let doomed = ordered.filter(query.matches)
             for event in doomed { byID[event.id] = nil }
             ordered.removeAll(where: query.matches)
-            guard let first = doomed.map(\.occurredAt.microseconds).min() else { return 0 }
-            made.removeAll { $0.decision.at.microseconds >= first }
+            made.removeAll { stored in
+                doomed.contains {
+                    let concerns = $0.subject.isEmpty || $0.subject == stored.subject
+                    return concerns && stored.decision.at.microseconds >= $0.recordedAt
+                }
+            }
             return doomed.count
         }
     }

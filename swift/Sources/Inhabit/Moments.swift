@@ -71,8 +71,11 @@ public struct Moment: Hashable, Sendable {
     public let windowStart: Int64
     public let windowEnd: Int64
 
-    /// Weekday of the local day; Monday is 0.
-    var weekday: Int { Int(floorRemainder(Int64(day) + 3, 7)) }
+    /// Weekday of the local day in which the window begins; Monday is 0.
+    var windowWeekday: Int {
+        let monday = Int64(day) + 3 + (windowStart > at.microseconds ? 1 : 0)
+        return Int(floorRemainder(monday, 7))
+    }
 }
 
 /// A person's local time: the UTC offsets that were in force, as the log tells them.
@@ -117,6 +120,20 @@ struct LocalClock: Hashable, Sendable {
         }
         if offsets.isEmpty { (changedAt, offsets) = ([0], [0]) }
         self.init(changedAt: changedAt, offsets: offsets)
+    }
+
+    /// The clock of changes that a store has found.
+    init(changes: [LocalInstant]) {
+        let known = changes.isEmpty ? [LocalInstant(microseconds: 0, utcOffset: 0)] : changes
+        self.init(
+            changedAt: known.map(\.microseconds), offsets: known.map { Int64($0.utcOffset) * microsecondsPerSecond })
+    }
+
+    /// When the clock changed, and to what.
+    var changes: [LocalInstant] {
+        zip(changedAt, offsets).map {
+            LocalInstant(microseconds: $0, utcOffset: Int($1 / microsecondsPerSecond))
+        }
     }
 
     /// The clock up to an instant at which the device itself tells the offset.
@@ -186,18 +203,22 @@ extension Schedule {
         return moments
     }
 
-    /// The moments of a log before an instant: from the first one whose window reaches its first event.
-    func moments(of events: [UserEvent], on clock: LocalClock, window: Window, before end: Int64) -> [Moment] {
-        let seen = events.map { max($0.occurredAt.microseconds, $0.recordedAt) }
-        guard let first = seen.min() else { return [] }
-        var reach = 3  // an instant lies within three days of every local day it can belong to
-        if case let .duration(length) = window { reach += Int(length / microsecondsPerDay) }
+    /// Every moment of the local days that instants from `first` to `last` can belong to.
+    func moments(on clock: LocalClock, window: Window, from first: Int64, to last: Int64) -> [Moment] {
         func utcDay(_ instant: Int64) -> Int {
             LocalInstant(microseconds: instant, utcOffset: 0).localDay(startingAt: dayStart)
         }
-        let (from, to) = (utcDay(first) - reach, utcDay(end) + 3)
-        guard from <= to else { return [] }
-        return moments(on: clock, window: window, days: from...to)
+        // Offsets lie within a day: three days on each side hold every local day an instant can touch.
+        let margin = 3
+        var reach = margin
+        if case let .duration(length) = window { reach += Int(length / microsecondsPerDay) }
+        return moments(on: clock, window: window, days: utcDay(first) - reach...utcDay(last) + margin)
+    }
+
+    /// The moments of a log before an instant: from the first one whose window reaches its first event.
+    func moments(of own: [UserEvent], on clock: LocalClock, window: Window, before end: Int64) -> [Moment] {
+        guard let first = own.map(\.seenAt).min(), first <= end else { return [] }
+        return moments(on: clock, window: window, from: first, to: end)
             .filter { $0.windowEnd > first && $0.at.microseconds < end }
     }
 

@@ -78,6 +78,26 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         }
     }
 
+    public func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64? {
+        let rows = try withConnection {
+            // One look-up by index for each pair of a subject and a type.
+            try $0.run(
+                """
+                SELECT min(first) FROM (
+                  SELECT (
+                    SELECT occurred_at_us FROM events
+                    WHERE subject = s.id AND kind = k.id AND recorded_at_us < ? ORDER BY occurred_at_us LIMIT 1
+                  ) AS first FROM subjects s CROSS JOIN kinds k WHERE s.name IN ('', ?))
+                """, [.integer(recordedBefore), .text(subject)])
+        }
+        guard case let .integer(first)? = rows.first?.first else { return nil }
+        return first
+    }
+
+    public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {
+        try withConnection { try OffsetRuns($0).changes(since: since, before: end) }
+    }
+
     public func append(_ stored: StoredDecision) throws {
         let decision = stored.decision
         let reasons = try JSONEncoder().encode(decision.reasons)

@@ -1,0 +1,105 @@
+import Foundation
+
+/// The ten default features of a moment, all in [0, 1]: what the model reads.
+///
+/// Computed in `Double` with only `+ - * /` and comparisons, sums strictly from the latest to the oldest,
+/// and rounded to `Float` once at the end: the same bits as in Python, live, in training and in replay.
+public struct HabitFeatures: Hashable, Sendable {
+    /// `min(s, 30) / 30`: `s` positive windows in a row, up to the latest.
+    public var currentStreak: Float
+    /// `(s + 1) / (n + 2)`: `s` positive of `n` windows of the last 30 local days and today.
+    public var completionRate30Days: Float
+    /// `c / (c + 3)`: `c` times the app was opened so far today.
+    public var appLaunchesToday: Float
+    /// `c / (c + 3)`: `c` reminders tapped so far today.
+    public var remindersOpenedToday: Float
+    /// Local time of day, in days since local midnight.
+    public var hourOfDay: Float
+    /// `(Σ 0.8ᵃ yₐ + 2 r) / (Σ 0.8ᵃ + 2)`: label `yₐ` of age `a`, long rate `r`.
+    public var recentRate: Float
+    /// `(s + 4 r) / (n + 4)`: `s` positive of `n` windows of the same slot.
+    public var sameSlotRate: Float
+    /// `(s + 6 r) / (n + 6)`: `s` positive of `n` windows of the same weekday.
+    public var sameWeekdayRate: Float
+    /// `(s + 3 r) / (n + 3)` over the windows that followed a label equal to the latest one.
+    public var afterLastRate: Float
+    /// 1 where the window opens on a Saturday or Sunday, else 0.
+    public var weekend: Float
+
+    /// The names, in the order of ``inputs``.
+    public static let names = [
+        "current_streak", "completion_rate_30d", "app_launches_today", "reminders_opened_today", "hour_of_day",
+        "recent_rate", "same_slot_rate", "same_weekday_rate", "after_last_rate", "weekend",
+    ]
+
+    /// The ten numbers that the model reads.
+    public var inputs: [Float] {
+        [
+            currentStreak, completionRate30Days, appLaunchesToday, remindersOpenedToday, hourOfDay, recentRate,
+            sameSlotRate, sameWeekdayRate, afterLastRate, weekend,
+        ]
+    }
+}
+
+extension HabitFeatures {
+    init(_ asOf: AsOf) {
+        let (past, moment) = (asOf.past, asOf.moment)
+        let streak = past.prefix { $0.isPositive }.count
+        currentStreak = Float(Double(min(streak, 30)) / 30)
+
+        let month = Tally(past) { $0.daysAgo <= 30 }
+        completionRate30Days = Float(month.rate(strength: 2, prior: 0.5))
+        appLaunchesToday = Float(saturating(asOf.launchesToday, halfAt: 3))
+        remindersOpenedToday = Float(saturating(asOf.tapsToday, halfAt: 3))
+        hourOfDay = Float(Double(moment.at.clockMicroseconds) / Double(microsecondsPerDay))
+
+        let long = Tally(past) { _ in true }.rate(strength: 2, prior: 0.5)
+        recentRate = Float(Self.recentRate(past, long))
+        sameSlotRate = Float(Tally(past) { $0.slot == moment.slot }.rate(strength: 4, prior: long))
+        sameWeekdayRate = Float(Tally(past) { $0.daysAgo % 7 == 0 }.rate(strength: 6, prior: long))
+        afterLastRate = Float(Tally(following: past).rate(strength: 3, prior: long))
+        weekend = moment.windowWeekday >= 5 ? 1 : 0
+    }
+
+    private static func recentRate(_ past: [AsOf.Past], _ long: Double) -> Double {
+        var (positive, known, weight) = (0.0, 0.0, 1.0)
+        for window in past {
+            if window.isPositive { positive += weight }
+            known += weight
+            weight *= 0.8
+        }
+        return (positive + 2 * long) / (known + 2)
+    }
+}
+
+/// How many windows, and how many of them positive.
+private struct Tally {
+    private var positive = 0
+    private var known = 0
+
+    init(_ past: [AsOf.Past], where isAlike: (AsOf.Past) -> Bool) {
+        for window in past where isAlike(window) { add(window) }
+    }
+
+    /// Of the windows that followed a label equal to the latest one.
+    init(following past: [AsOf.Past]) {
+        for (newer, older) in zip(past, past.dropFirst()) where older.isPositive == past[0].isPositive {
+            add(newer)
+        }
+    }
+
+    private mutating func add(_ window: AsOf.Past) {
+        known += 1
+        if window.isPositive { positive += 1 }
+    }
+
+    /// The rate, as if `strength` more windows had had the rate `prior`.
+    func rate(strength: Double, prior: Double) -> Double {
+        (Double(positive) + strength * prior) / (Double(known) + strength)
+    }
+}
+
+/// `amount / (amount + halfAt)`: 0 at 0, 1/2 at `halfAt`, towards 1.
+private func saturating(_ amount: Int, halfAt: Double) -> Double {
+    Double(amount) / (Double(amount) + halfAt)
+}
