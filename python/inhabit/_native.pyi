@@ -306,6 +306,263 @@ def train(
         For an argument, or, NonFiniteError, when training diverges.
     """
 
+EXPERTS: list[str]
+"""The experts of a `Model`, in the order of its weights: running rate, four recency-weighted rates
+(slowest first), the slot's rate, the rate after an outcome like the last one, the steady and the
+quick logistic model, the prior network, the personal network."""
+
+@final
+class ModelConfig:
+    """How a `Model` is built; the same for everyone.
+
+    Parameters
+    ----------
+    n_inputs : int, default 10
+        Numbers in one input row, 1 to 54.
+    rates : sequence of int
+        Which inputs are rates; they are read as log odds. By default those of the default features.
+    hidden_layers : sequence of int or None
+        Hidden layers of the prior and the personal network; None to do without networks.
+    hidden : {"relu", "tanh", "sigmoid", "identity"}
+        The activation of the hidden layers.
+    share : float
+        Share of the mixture's weights that is dealt out anew after each outcome, in [0, 1).
+    retention, quick_retention : float
+        How much of what was learnt from an outcome the steady and the quick logistic model keep at
+        the next, in (0, 1].
+    pull : float
+        L2 pull of the personal network towards the prior, as a precision (it is divided by the
+        number of samples).
+    learning_rate, epochs, batch_size : float, int, int
+        One training of the personal network (plain gradient descent from where it is).
+    retrain_every : int
+        Outcomes between two trainings of the personal network in a walk, at least 1. The number of
+        moments in a day makes it daily.
+    retrain_window : int
+        The most recent outcomes that a training sees.
+    seed : int
+        Of the personal network's initial weights without a prior, and of shuffling.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is outside its range.
+    """
+
+    def __new__(
+        cls,
+        n_inputs: int = 10,
+        rates: Sequence[int] = ...,
+        *,
+        hidden_layers: Sequence[int] | None = (16, 8),
+        hidden: _Activation = "tanh",
+        share: float | None = None,
+        retention: float | None = None,
+        quick_retention: float | None = None,
+        pull: float | None = None,
+        learning_rate: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        retrain_every: int | None = None,
+        retrain_window: int | None = None,
+        seed: int = 0,
+    ) -> ModelConfig: ...
+    @property
+    def n_inputs(self) -> int: ...
+    @property
+    def rates(self) -> list[int]: ...
+    @property
+    def layers(self) -> list[int] | None:
+        """Layer sizes of the networks; None without."""
+    @property
+    def share(self) -> float: ...
+    @property
+    def retention(self) -> float: ...
+    @property
+    def quick_retention(self) -> float: ...
+    @property
+    def pull(self) -> float: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def retrain_every(self) -> int: ...
+    @property
+    def retrain_window(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def n_weights(self) -> int:
+        """Weights of a logistic model: 10 for the constant and the running rates, then the inputs."""
+    @property
+    def n_state(self) -> int:
+        """Length of the tensor ``model.state``."""
+    @property
+    def n_parameters(self) -> int:
+        """Length of the tensors ``model.champion`` and ``model.challenger``."""
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Prior:
+    """What a `Model` knows before the first outcome of its person.
+
+    Parameters
+    ----------
+    config : ModelConfig, optional
+        What the prior is for: its inputs, rates and layers.
+    network : array_like of float32, shape (config.n_parameters,), optional
+        Parameters of the prior network.
+    mean, variance : sequence of float, shape (config.n_weights,), optional
+        Of the weights of the logistic models. The default says "the rates are about right".
+    experts : sequence of float, optional
+        Initial weights of the mixture, in the order of `EXPERTS`; made to sum to 1 over the experts
+        that there are.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ConfigError
+    """
+
+    def __new__(
+        cls,
+        config: ModelConfig | None = None,
+        *,
+        network: ArrayLike | None = None,
+        mean: Sequence[float] | NDArray[np.float64] | None = None,
+        variance: Sequence[float] | NDArray[np.float64] | None = None,
+        experts: Sequence[float] | NDArray[np.float64] | None = None,
+    ) -> Prior: ...
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def network(self) -> NDArray[np.float32] | None: ...
+    @property
+    def mean(self) -> NDArray[np.float64]: ...
+    @property
+    def variance(self) -> NDArray[np.float64]: ...
+    @property
+    def experts(self) -> NDArray[np.float64]: ...
+
+@final
+class Model:
+    """One person's model of one subject: a mixture of experts that learns one outcome at a time.
+
+    The probability is a mixture of running rates, two Bayesian logistic models, the prior network
+    and a personal network, weighted by how well each predicted this person so far, then calibrated
+    by a monotone map that starts as the identity. Over any sequence of n outcomes the loss of the
+    mixture is at most that of expert i plus ``ln 1/u_i + n ln 1/(1 - share)``, ``u`` the initial
+    weights.
+
+    Parameters
+    ----------
+    config : ModelConfig, optional
+        By default that of `prior`.
+    prior : Prior, optional
+    """
+
+    def __new__(cls, config: ModelConfig | None = None, prior: Prior | None = None) -> Model: ...
+    @staticmethod
+    def from_tensors(
+        tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]],
+        config: ModelConfig | None = None,
+        prior: Prior | None = None,
+    ) -> Model:
+        """Return the model that `tensors` was called on; it goes on with the same bits.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ConfigError
+            For numbers that no history leads to.
+        """
+    def tensors(self) -> dict[str, NDArray[np.float32] | NDArray[np.float64]]:
+        """Return copies of all that the model has learnt.
+
+        ``model.state`` (float64, ``[config.n_state]``), and with networks ``model.champion`` and
+        ``model.challenger`` (float32, ``[config.n_parameters]``): the personal network that is
+        served, and the one trained last.
+        """
+    def predict(self, x: ArrayLike, slot: int = 0) -> float:
+        """Return the probability of the target at a moment.
+
+        Parameters
+        ----------
+        x : array_like of float32, shape (n_inputs,)
+        slot : int
+            Index of the moment in the day's schedule, 0 to 23.
+        """
+    def experts(self, x: ArrayLike, slot: int = 0) -> NDArray[np.float64]:
+        """Return what each of `EXPERTS` says."""
+    def learn(self, x: ArrayLike, slot: int, label: int) -> None:
+        """Take in the label (1 or 0) of a moment with these inputs."""
+    def network_input(self, x: ArrayLike) -> NDArray[np.float32]:
+        """Return what the networks see of `x`: half the log odds of rates, the rest as it is."""
+    def copy(self) -> Model: ...
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def outcomes(self) -> int:
+        """Labels taken in so far."""
+    @property
+    def generation(self) -> int:
+        """Promotions of a personal network so far; 0 serves none."""
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """The mixture's weights now."""
+
+@final
+class WalkForward:
+    """What `walk_forward` returns.
+
+    Attributes
+    ----------
+    probability : ndarray of float64, shape (n,)
+        What was served, each before its label was known.
+    experts : ndarray of float64, shape (n, len(EXPERTS))
+    generation : ndarray of uint32, shape (n,)
+    model : Model
+        The model after all labels.
+    """
+
+    @property
+    def probability(self) -> NDArray[np.float64]: ...
+    @property
+    def experts(self) -> NDArray[np.float64]: ...
+    @property
+    def generation(self) -> NDArray[np.uint32]: ...
+    @property
+    def model(self) -> Model: ...
+
+def walk_forward(
+    X: ArrayLike,
+    label: NDArray[np.int8],
+    slot: NDArray[np.uint8],
+    learn_at: NDArray[np.uint32],
+    config: ModelConfig | None = None,
+    prior: Prior | None = None,
+) -> WalkForward:
+    """Walk a fresh model through one person's samples, in time order: this is training.
+
+    Before row t, the labels with ``learn_at == t`` are learnt in the order of their rows and the
+    personal network is retrained if enough has come; then row t is predicted. After the last row
+    the labels with ``learn_at == n`` are learnt. The GIL is released.
+
+    Parameters
+    ----------
+    X : array_like of float32, shape (n, n_inputs)
+    label : ndarray of int8, shape (n,)
+        1 positive, 0 negative, -1 unknown.
+    slot : ndarray of uint8, shape (n,)
+    learn_at : ndarray of uint32, shape (n,)
+        The first row at whose prediction a label may be used, later than its own; n if none.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ConfigError
+    """
+
 def _network_from_parameters(
     layers: Sequence[int], hidden: str, loss: str, parameters: ArrayLike
 ) -> Network: ...

@@ -192,6 +192,10 @@ impl Prior {
     }
 
     #[getter]
+    fn config(&self) -> ModelConfig {
+        ModelConfig { core: self.config }
+    }
+    #[getter]
     fn network<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f32>>> {
         self.network.as_deref().map(|parameters| PyArray1::from_slice(py, parameters))
     }
