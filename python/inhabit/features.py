@@ -664,14 +664,16 @@ class FeatureSet:
         """Which columns estimate the target's probability."""
         return tuple(feature.rate for feature in self.features)
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Names, versions and parameters, as JSON values: what a network depends on."""
+        features = [[f.name, f.version, f.rate, dict(f.parameters)] for f in self.features]
+        return {"history": HISTORY, "features": features}
+
     @cached_property
     def schema_hash(self) -> str:
-        """SHA-256 (hex) over names, versions and parameters: what a network depends on."""
-        schema = {
-            "history": HISTORY,
-            "features": [[f.name, f.version, f.rate, dict(f.parameters)] for f in self.features],
-        }
-        text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+        """SHA-256 (hex) of the schema."""
+        text = json.dumps(self.schema, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def compute(self, asof: AsOf) -> NDArray[np.float32]:

@@ -1,0 +1,163 @@
+"""Priors: what a model knows before the first outcome of its person, in files.
+
+A prior is made from other people (`inhabit.population.train_prior`) and written in the format of
+generations. It names the features it was made for. A feature set may have more of them: about those
+the prior says nothing, so a habit with context of its own still starts from what is known of
+habits in general.
+
+The built-in prior is a file beside this module; ``CARD.md`` says which people it learnt from.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from inhabit._native import ModelConfig, Prior
+from inhabit.checkpoints import Generation, Manifest
+from inhabit.exceptions import CheckpointError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from inhabit.features import FeatureSet
+    from numpy.typing import NDArray
+
+__all__ = ["BUILTIN", "extended", "model_config", "pack", "prior_for", "read"]
+
+BUILTIN: Final = "builtin"
+"""The name of the prior that comes with the package."""
+
+_FILE: Final = "builtin.safetensors"
+_HIDDEN_LAYERS: Final = (16, 8)
+
+
+def model_config(
+    feature_set: FeatureSet, hidden_layers: tuple[int, ...] | None = _HIDDEN_LAYERS
+) -> ModelConfig:
+    """Return how a model for these features is built; without networks for ``None``."""
+    rates = [index for index, rate in enumerate(feature_set.rates) if rate]
+    layers = None if hidden_layers is None else list(hidden_layers)
+    return ModelConfig(len(feature_set), rates, hidden_layers=layers)
+
+
+def pack(
+    prior: Prior,
+    feature_set: FeatureSet,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> Generation:
+    """Return the file of a prior: the same prior and description give the same bytes.
+
+    Parameters
+    ----------
+    prior : Prior
+    feature_set : FeatureSet
+        What the prior's inputs are.
+    settings, counts : mapping, optional
+        How it was made, and of how much; for the manifest.
+    """
+    tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = {
+        "prior.mean": prior.mean,
+        "prior.variance": prior.variance,
+        "prior.experts": prior.experts,
+    }
+    if prior.network is not None:
+        tensors["prior.network"] = prior.network
+    manifest = Manifest(
+        schema=feature_set.schema_hash,
+        features=feature_set.names,
+        counts=dict(counts or {}),
+        settings={**(settings or {}), "schema": feature_set.schema},
+    )
+    return Generation(tensors, manifest)
+
+
+def read(source: str | os.PathLike[str] = BUILTIN) -> Generation:
+    """Read the built-in prior, or one from a file.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such file, or it is not a whole, unaltered prior.
+    """
+    try:
+        if source == BUILTIN:
+            data = resources.files(__name__).joinpath(_FILE).read_bytes()
+        else:
+            data = Path(source).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"prior: cannot read {source}: {error.strerror}") from error
+    generation = Generation.from_bytes(data)
+    if missing := {"prior.mean", "prior.variance", "prior.experts"} - generation.tensors.keys():
+        raise CheckpointError(
+            f"prior: expected a file made by `inhabit prior`, {source} has no {min(missing)}"
+        )
+    return generation
+
+
+def prior_for(generation: Generation, feature_set: FeatureSet) -> Prior:
+    """Return the prior in a file, for a feature set that has the file's features, or more.
+
+    Raises
+    ------
+    CheckpointError
+        A feature of the file is missing in the set, or is defined differently there.
+    """
+    theirs: list[Any] = generation.manifest.settings.get("schema", {}).get("features", [])
+    ours = [list(described) for described in feature_set.schema["features"]]
+    for described in theirs:
+        if described not in ours:
+            raise CheckpointError(
+                f"prior: it was made for the feature {described[0]!r} in a version that is not "
+                f"among {list(feature_set.names)}; train a prior for these features"
+            )
+    tensors = generation.tensors
+    return extended(
+        feature_set,
+        [ours.index(described) for described in theirs],
+        mean=tensors["prior.mean"],
+        variance=tensors["prior.variance"],
+        experts=tensors["prior.experts"],
+        network=tensors.get("prior.network"),
+    )
+
+
+def extended(
+    feature_set: FeatureSet,
+    known: list[int],
+    *,
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    experts: NDArray[np.float64],
+    network: NDArray[np.float32] | None,
+) -> Prior:
+    """Return a prior about some features as one about a set that holds them.
+
+    About the others it says what a model without a prior would say, and its network ignores them.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+    known : list of int
+        Where in the set the features of the prior are.
+    mean, variance, experts, network
+        Of the prior, as `inhabit._native.Prior` has them.
+    """
+    config = model_config(feature_set, _HIDDEN_LAYERS)
+    start = Prior(config)
+    n_rates = config.n_weights - len(feature_set)
+    weights = [*range(n_rates), *(n_rates + index for index in known)]
+    wide_mean, wide_variance = start.mean, start.variance
+    wide_mean[weights], wide_variance[weights] = mean, variance
+    if network is not None:
+        n_units = _HIDDEN_LAYERS[0]
+        first = np.zeros((n_units, len(feature_set)), np.float32)
+        n_first = n_units * len(known)
+        first[:, known] = network[:n_first].reshape(n_units, len(known))
+        network = np.concatenate((first.ravel(), network[n_first:]))
+    return Prior(config, network=network, mean=wide_mean, variance=wide_variance, experts=experts)
