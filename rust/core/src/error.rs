@@ -48,7 +48,10 @@ impl fmt::Display for Error {
                 write!(f, "{argument}: expected {expected} elements, got {actual}")
             }
             Self::NonFinite { argument, index } => {
-                write!(f, "{argument}: expected finite numbers, got a NaN or an infinity at index {index}")
+                write!(
+                    f,
+                    "{argument}: expected finite numbers, got a NaN or an infinity at index {index}"
+                )
             }
             Self::OutOfRange { argument, expected, actual } => {
                 write!(f, "{argument}: expected {expected}, got {actual}")

@@ -5,7 +5,10 @@
 
 use crate::{
     lanes::Lanes,
-    network::{LossSum, Network, Samples},
+    loss::Loss,
+    network::{Layer, LossSum, MAX_LAYERS, Network, Samples},
+    optimizer::Step,
+    simd::Vectors,
 };
 
 /// Where parameters come from: the same in every lane, or each lane its own.
@@ -64,14 +67,14 @@ pub(crate) fn backward<L: Lanes, P: Parameters<L>>(
     gradient: &mut [f32],
 ) {
     let mut end = network.n_units();
-    let mut layers = [None; crate::network::MAX_LAYERS];
+    let mut layers = [Layer::default(); MAX_LAYERS];
     let mut depth = 0;
     for layer in network.layers() {
-        layers[depth] = Some(layer);
+        layers[depth] = layer;
         depth += 1;
     }
     for index in (0..depth).rev() {
-        let Some(layer) = layers[index] else { continue };
+        let layer = layers[index];
         let start = end - layer.outputs;
         let (previous, current) = deltas.split_at_mut(start * L::WIDTH);
         let inputs_start = if index == 0 { 0 } else { start - layer.inputs };
@@ -85,40 +88,76 @@ pub(crate) fn backward<L: Lanes, P: Parameters<L>>(
             let target = &mut gradient[(layer.biases + k) * L::WIDTH..];
             L::load(target).add(delta).store(target);
         }
-        if let Some(below) = index.checked_sub(1).and_then(|below| layers[below]) {
+        if index > 0 {
             for i in 0..layer.inputs {
-                let weight = |k: usize| parameters.at(layer.weights + k * layer.inputs + i);
-                let mut slope = L::load(current).mul(weight(0));
+                let weights = layer.weights + i;
+                let mut slope = L::load(current).mul(parameters.at(weights));
                 for k in 1..layer.outputs {
-                    slope = L::load(&current[k * L::WIDTH..]).mul_add(weight(k), slope);
+                    let weight = parameters.at(weights + k * layer.inputs);
+                    slope = L::load(&current[k * L::WIDTH..]).mul_add(weight, slope);
                 }
                 let h = L::load(&inputs[i * L::WIDTH..]);
-                below.activation.chain(slope, h).store(&mut previous[(inputs_start + i) * L::WIDTH..]);
+                let slope = layers[index - 1].activation.chain(slope, h);
+                slope.store(&mut previous[(inputs_start + i) * L::WIDTH..]);
             }
         }
         end = start;
     }
 }
 
+/// Which samples, in which order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rows<'a> {
+    /// The first so many.
+    First(usize),
+    /// These.
+    Listed(&'a [u32]),
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        match self {
+            Self::First(n) => *n,
+            Self::Listed(rows) => rows.len(),
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, index: usize) -> usize {
+        match self {
+            Self::First(_) => index,
+            Self::Listed(rows) => rows[index] as usize,
+        }
+    }
+}
+
 /// The factor of `prediction - y` that makes the gradient that of the batch's weighted mean.
 #[inline(always)]
 #[allow(clippy::cast_precision_loss)]
-fn mean_factor(network: &Network, samples: &Samples<'_>, rows: impl ExactSizeIterator<Item = u32>) -> f32 {
-    let total = if samples.is_weighted() {
-        rows.fold(0.0, |sum, row| sum + samples.weight(row as usize))
-    } else {
-        rows.len() as f32
-    };
-    if total > 0.0 { network.loss().slope() / (total * network.n_outputs() as f32) } else { 0.0 }
+pub(crate) fn mean_factor(
+    loss: Loss,
+    n_outputs: usize,
+    samples: &Samples<'_>,
+    rows: Rows<'_>,
+) -> f32 {
+    let mut total = rows.len() as f32;
+    if samples.is_weighted() {
+        total = 0.0;
+        for index in 0..rows.len() {
+            total += samples.weight(rows.get(index));
+        }
+    }
+    if total > 0.0 { loss.slope() / (total * n_outputs as f32) } else { 0.0 }
 }
 
 /// Writes the gradient of the mean loss over `rows`; adds their losses to `losses` if given.
 #[inline(always)]
-pub(crate) fn batch_gradient(
+pub(crate) fn batch_gradient<V: Vectors>(
     network: &Network,
     parameters: &[f32],
     samples: &Samples<'_>,
-    rows: impl ExactSizeIterator<Item = u32> + Clone,
+    rows: Rows<'_>,
     gradient: &mut [f32],
     scratch: &mut [f32],
     mut losses: Option<&mut LossSum>,
@@ -126,42 +165,46 @@ pub(crate) fn batch_gradient(
     let n_units = network.n_units();
     let first_output = n_units - network.n_outputs();
     let (units, deltas) = scratch[..2 * n_units].split_at_mut(n_units);
-    let factor = mean_factor(network, samples, rows.clone());
+    let factor = mean_factor(network.loss(), network.n_outputs(), samples, rows);
     gradient.fill(0.0);
-    for row in rows {
-        let row = row as usize;
+    for index in 0..rows.len() {
+        let row = rows.get(index);
         let (x, y, weight) = (samples.x(row), samples.y(row), samples.weight(row));
-        forward::<f32, _>(network, Shared(parameters), x, units);
-        let scale = factor * weight;
-        let outputs = units[first_output..].iter().zip(y);
-        for (delta, (&z, &y)) in deltas[first_output..].iter_mut().zip(outputs.clone()) {
-            *delta = (network.loss().link(z) - y) * scale;
-        }
-        if let Some(losses) = losses.as_deref_mut() {
-            for (&z, &y) in outputs {
-                losses.add(network.loss().value(z, y), weight);
+        forward::<V::One, _>(network, Shared(parameters), x, units);
+        let scale = V::One::splat(factor * weight);
+        for output in 0..y.len() {
+            let z = V::One::load(&units[first_output + output..]);
+            let y = V::One::load(&y[output..]);
+            let delta = network.loss().link(z).sub(y).mul(scale);
+            delta.store(&mut deltas[first_output + output..]);
+            if let Some(losses) = &mut losses {
+                let mut loss = [0.0];
+                network.loss().value(z, y).store(&mut loss);
+                losses.add(loss[0], weight);
             }
         }
-        backward::<f32, _>(network, Shared(parameters), x, units, deltas, gradient);
+        backward::<V::One, _>(network, Shared(parameters), x, units, deltas, gradient);
     }
 }
 
-/// The mean loss of the rows from `first` on.
-pub(crate) fn mean_loss(
-    network: &Network,
-    parameters: &[f32],
-    samples: &Samples<'_>,
-    first: usize,
-    scratch: &mut [f32],
-) -> f64 {
-    let n_units = network.n_units();
-    let mut sum = LossSum::default();
-    for row in first..samples.rows() {
-        forward::<f32, _>(network, Shared(parameters), samples.x(row), &mut scratch[..n_units]);
-        let z = &scratch[n_units - network.n_outputs()..n_units];
-        for (&z, &y) in z.iter().zip(samples.y(row)) {
-            sum.add(network.loss().value(z, y), samples.weight(row));
-        }
-    }
-    sum.mean()
+/// The step of all parameters of one person.
+#[inline(always)]
+pub(crate) fn apply_step<V: Vectors>(
+    step: &Step,
+    parameters: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    anchor: Option<&[f32]>,
+) {
+    let whole = parameters.len() - parameters.len() % V::Wide::WIDTH;
+    let (parameters, rest) = parameters.split_at_mut(whole);
+    let (first, first_rest) = first.split_at_mut(whole);
+    let (second, second_rest) = second.split_at_mut(whole);
+    step.apply_all::<V::Wide>(parameters, gradient, first, second, anchor);
+    let anchor_rest = match anchor {
+        Some(anchor) => Some(&anchor[whole..]),
+        None => None,
+    };
+    step.apply_all::<V::One>(rest, &gradient[whole..], first_rest, second_rest, anchor_rest);
 }

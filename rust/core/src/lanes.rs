@@ -46,7 +46,27 @@ pub trait Lanes: Copy {
     /// Adds the low bits of `shift` to the exponent: `self · 2ⁿ` when `shift` is `1.5·2²³ + n`.
     #[must_use]
     fn scale_by_shift(self, shift: Self) -> Self;
+    /// Transposes `WIDTH` rows of 8 numbers: lane r of column k is `source[r * stride + k]`.
+    #[inline(always)]
+    fn columns(source: &[f32], stride: usize) -> [Self; 8] {
+        let mut columns = [Self::splat(0.0); 8];
+        let mut k = 0;
+        while k < 8 {
+            let mut column = [0.0; MAX_WIDTH];
+            let mut r = 0;
+            while r < Self::WIDTH {
+                column[r] = source[r * stride + k];
+                r += 1;
+            }
+            columns[k] = Self::load(&column);
+            k += 1;
+        }
+        columns
+    }
 }
+
+/// The widest vector there is.
+pub const MAX_WIDTH: usize = 16;
 
 impl Lanes for f32 {
     const WIDTH: usize = 1;

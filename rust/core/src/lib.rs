@@ -36,6 +36,8 @@ mod calibration;
 mod kernel;
 mod logistic;
 mod mixture;
+mod neurons;
+mod rows;
 pub mod simd;
 
 pub use error::{Error, Result};

@@ -49,7 +49,13 @@ pub(crate) fn log_odds(state: &[f64], z: &[f64]) -> f64 {
 }
 
 /// Takes in the outcome (1 or 0) that followed input `z`, then drifts.
-pub(crate) fn learn(state: &mut [f64], z: &[f64], outcome: f64, prior: Gaussian<'_>, retention: f64) {
+pub(crate) fn learn(
+    state: &mut [f64],
+    z: &[f64],
+    outcome: f64,
+    prior: Gaussian<'_>,
+    retention: f64,
+) {
     let n = z.len();
     let mut gain = [0.0; MAX_WEIGHTS];
     let (log_odds, variance) = project(state, z, &mut gain);

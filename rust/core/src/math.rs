@@ -61,7 +61,8 @@ pub fn soft_sqrt(x: f64) -> f64 {
         // √0 = 0 with its sign, √∞ = ∞; NaN and negative numbers give NaN.
         return if x == 0.0 || x == f64::INFINITY { x } else { f64::NAN };
     }
-    let (x, shift) = if x < f64::MIN_POSITIVE { (x * 18_014_398_509_481_984.0, 27) } else { (x, 0) };
+    let (x, shift) =
+        if x < f64::MIN_POSITIVE { (x * 18_014_398_509_481_984.0, 27) } else { (x, 0) };
     let bits = x.to_bits();
     let exponent = (bits >> 52) as i64 - 1023;
     let mantissa = (bits & 0x000f_ffff_ffff_ffff) | 0x0010_0000_0000_0000;
@@ -148,7 +149,8 @@ pub fn ln(x: f64) -> f64 {
     if x == f64::INFINITY {
         return x;
     }
-    let (x, shift) = if x < f64::MIN_POSITIVE { (x * 18_014_398_509_481_984.0, 54) } else { (x, 0) };
+    let (x, shift) =
+        if x < f64::MIN_POSITIVE { (x * 18_014_398_509_481_984.0, 54) } else { (x, 0) };
     let bits = x.to_bits();
     let mut k = (bits >> 52) as i64 - 1023 - shift;
     let mut m = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);

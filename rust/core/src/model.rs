@@ -17,21 +17,20 @@
 //! ([`EXPERTS`]), calibration (7), gate (7).
 
 use crate::{
-    calibration,
-    error::{check_finite, check_len, check_room, Error, Result},
+    Loss, Optimizer, calibration,
+    error::{Error, Result, check_finite, check_len, check_room},
     gate, kernel,
     logistic::{self, Gaussian},
     math, mixture,
     network::{Activation, Network, Samples},
-    rates::{self, Rates, DECAYS, MAX_SLOTS},
+    rates::{self, DECAYS, MAX_SLOTS, Rates},
     training::{self, Training, TrainingConfig},
-    Loss, Optimizer,
 };
 
 /// The experts, in the order of their weights.
 pub const EXPERTS: [&str; 11] = [
-    "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick", "prior",
-    "personal",
+    "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick",
+    "prior", "personal",
 ];
 
 /// How many experts there are.
@@ -93,7 +92,11 @@ impl ModelConfig {
         let config = Self {
             n_inputs,
             rates,
-            network: Some(Network::new(&[n_inputs.max(1), 16, 8, 1], Activation::Tanh, Loss::BceWithLogits)?),
+            network: Some(Network::new(
+                &[n_inputs.max(1), 16, 8, 1],
+                Activation::Tanh,
+                Loss::BceWithLogits,
+            )?),
             share: 0.005,
             retention: 0.9995,
             quick_retention: 0.99,
@@ -134,10 +137,20 @@ impl ModelConfig {
         require(self.retrain_every > 0, "retrain_every", "at least 1", 0.0)?;
         require(self.retrain_window > 0, "retrain_window", "at least 1", 0.0)?;
         self.training.check()?;
-        require(self.training.patience.is_none(), "training.patience", "none: every outcome is needed", 0.0)?;
+        require(
+            self.training.patience.is_none(),
+            "training.patience",
+            "none: every outcome is needed",
+            0.0,
+        )?;
         let Some(network) = &self.network else { return Ok(()) };
         let units = network.n_units() + network.n_inputs();
-        require(network.n_inputs() == n, "network", "as many inputs as the model", network.n_inputs() as f64)?;
+        require(
+            network.n_inputs() == n,
+            "network",
+            "as many inputs as the model",
+            network.n_inputs() as f64,
+        )?;
         require(network.n_outputs() == 1, "network", "one output", network.n_outputs() as f64)?;
         require(network.loss() == Loss::BceWithLogits, "network", "the loss bce_with_logits", 0.0)?;
         require(units <= MAX_NETWORK_UNITS, "network", "at most 256 units", units as f64)
@@ -152,7 +165,11 @@ impl ModelConfig {
     /// Length of [`Memory::state`].
     #[must_use]
     pub const fn n_state(&self) -> usize {
-        1 + rates::LEN + 2 * logistic::len(self.n_weights()) + N_EXPERTS + calibration::LEN + gate::LEN
+        1 + rates::LEN
+            + 2 * logistic::len(self.n_weights())
+            + N_EXPERTS
+            + calibration::LEN
+            + gate::LEN
     }
 
     /// Length of [`Memory::champion`] and of [`Memory::challenger`].
@@ -219,11 +236,12 @@ impl<'a> Prior<'a> {
             check_len("network", expected, parameters.len())?;
             check_finite("network", parameters)?;
         }
-        let within = |argument, expected, values: &[f64], low: f64, high: f64| {
-            match values.iter().find(|v| !(low..=high).contains(*v)) {
-                Some(&actual) => Err(Error::OutOfRange { argument, expected, actual }),
-                None => Ok(()),
-            }
+        let within = |argument, expected, values: &[f64], low: f64, high: f64| match values
+            .iter()
+            .find(|v| !(low..=high).contains(*v))
+        {
+            Some(&actual) => Err(Error::OutOfRange { argument, expected, actual }),
+            None => Ok(()),
         };
         within("mean", "weights between -100 and 100", mean, -100.0, 100.0)?;
         within("variance", "variances between 0 and 100", variance, 0.0, 100.0)?;
@@ -265,7 +283,11 @@ impl<'a> Prior<'a> {
 }
 
 /// The weights, 0 for the experts that there are not, made to sum to 1.
-fn normalised(mut weights: [f64; N_EXPERTS], config: &ModelConfig, has_prior: bool) -> [f64; N_EXPERTS] {
+fn normalised(
+    mut weights: [f64; N_EXPERTS],
+    config: &ModelConfig,
+    has_prior: bool,
+) -> [f64; N_EXPERTS] {
     if !has_prior {
         weights[PRIOR] = 0.0;
     }
@@ -373,7 +395,11 @@ impl<'m> Model<'m> {
     /// # Errors
     /// As [`new`](Self::new); [`Error::NonFinite`] or [`Error::OutOfRange`] for numbers that no
     /// history leads to. `memory` is unchanged.
-    pub fn resume(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
+    pub fn resume(
+        config: &'m ModelConfig,
+        prior: &'m Prior<'m>,
+        memory: Memory<'m>,
+    ) -> Result<Self> {
         if let Some(index) = memory.state.iter().position(|v| !v.is_finite()) {
             return Err(Error::NonFinite { argument: "state", index });
         }
@@ -383,7 +409,11 @@ impl<'m> Model<'m> {
         let view = model.view();
         if !(0.0..=1e15).contains(&view.retrainings) {
             let expected = "a count of retrainings";
-            return Err(Error::OutOfRange { argument: "state", expected, actual: view.retrainings });
+            return Err(Error::OutOfRange {
+                argument: "state",
+                expected,
+                actual: view.retrainings,
+            });
         }
         rates::check(view.rates)?;
         logistic::check(view.logistic, config.n_weights())?;
@@ -398,7 +428,11 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// As [`new`](Self::new). Numbers that did not come from a model give predictions that mean nothing.
-    pub fn attach(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
+    pub fn attach(
+        config: &'m ModelConfig,
+        prior: &'m Prior<'m>,
+        memory: Memory<'m>,
+    ) -> Result<Self> {
         config.check()?;
         check_len("state", config.n_state(), memory.state.len())?;
         check_len("champion", config.n_parameters(), memory.champion.len())?;
@@ -455,14 +489,20 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Diverged`]; nothing is then changed.
-    pub fn retrain(&mut self, inputs: &[f32], outcomes: &[f32], scratch: &mut Scratch<'_>) -> Result<()> {
+    pub fn retrain(
+        &mut self,
+        inputs: &[f32],
+        outcomes: &[f32],
+        scratch: &mut Scratch<'_>,
+    ) -> Result<()> {
         let Some(network) = &self.config.network else { return Ok(()) };
         let samples = Samples::new(network, inputs, outcomes, None)?;
         let mut config = self.config.training;
         #[allow(clippy::cast_precision_loss)]
         let rows = samples.rows() as f64;
         config.l2 /= rows;
-        let mut memory = training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
+        let mut memory =
+            training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
         let mut training =
             Training::start(network, &config, &samples, self.memory.challenger, &mut memory)?;
         let mut go_on = |_: &training::Progress| core::ops::ControlFlow::Continue(());
@@ -613,7 +653,15 @@ impl<'m> Model<'m> {
         let (quick, rest) = rest.split_at_mut(n);
         let (weights, rest) = rest.split_at_mut(N_EXPERTS);
         let (calibration, gate) = rest.split_at_mut(calibration::LEN);
-        Parts { retrainings: &mut retrainings[0], rates, logistic, quick, weights, calibration, gate }
+        Parts {
+            retrainings: &mut retrainings[0],
+            rates,
+            logistic,
+            quick,
+            weights,
+            calibration,
+            gate,
+        }
     }
 }
 

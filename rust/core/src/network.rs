@@ -4,12 +4,13 @@
 //! owns: layer after layer the weights `W [n_out, n_in]`, row-major, then the biases `b [n_out]`.
 
 use crate::{
-    error::{check_finite, check_len, check_room, Error, Result},
-    kernel::{self, Shared},
+    error::{Error, Result, check_finite, check_len, check_room},
+    kernel::Rows,
     lanes::Lanes,
     loss::Loss,
     math,
     random::SplitMix64,
+    rows, simd,
 };
 
 /// The most layers a network can have, the input counted.
@@ -56,7 +57,7 @@ impl Activation {
 }
 
 /// One affine layer: where it is in the flat parameters, and what it is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layer {
     /// Units that come in.
     pub inputs: usize,
@@ -97,13 +98,21 @@ impl Network {
     pub fn new(layers: &[usize], hidden: Activation, loss: Loss) -> Result<Self> {
         if !(2..=MAX_LAYERS).contains(&layers.len()) {
             let expected = "2 to 16 layer sizes, the input first";
-            return Err(Error::OutOfRange { argument: "layers", expected, actual: layers.len() as f64 });
+            return Err(Error::OutOfRange {
+                argument: "layers",
+                expected,
+                actual: layers.len() as f64,
+            });
         }
         let mut sizes = [0; MAX_LAYERS];
         for (size, &units) in sizes.iter_mut().zip(layers) {
             if !(1..=MAX_UNITS).contains(&units) {
                 let expected = "layer sizes from 1 to 4096";
-                return Err(Error::OutOfRange { argument: "layers", expected, actual: units as f64 });
+                return Err(Error::OutOfRange {
+                    argument: "layers",
+                    expected,
+                    actual: units as f64,
+                });
             }
             *size = units as u16;
         }
@@ -163,6 +172,12 @@ impl Network {
         2 * self.n_units()
     }
 
+    /// Length of the scratch memory with which [`predict`](Self::predict) takes many rows at once.
+    #[must_use]
+    pub fn many_scratch(&self) -> usize {
+        rows::scratch(self)
+    }
+
     /// The layers, from the input on.
     #[inline]
     pub fn layers(&self) -> impl Iterator<Item = Layer> + '_ {
@@ -220,7 +235,7 @@ impl Network {
     ///
     /// # Shapes
     /// `x`: `[n, n_inputs]` row-major, `output`: `[n, n_outputs]`, `scratch`: at least
-    /// [`n_units`](Self::n_units).
+    /// [`n_units`](Self::n_units); [`many_scratch`](Self::many_scratch) lets rows go side by side.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`]; `output` is then unchanged.
@@ -236,13 +251,7 @@ impl Network {
         check_len("output", rows * self.n_outputs(), output.len())?;
         check_room("scratch", self.n_units(), scratch.len())?;
         check_finite("x", x)?;
-        for (row, out) in x.chunks_exact(self.n_inputs()).zip(output.chunks_exact_mut(self.n_outputs())) {
-            kernel::forward::<f32, _>(self, Shared(parameters), row, scratch);
-            let z = &scratch[self.n_units() - self.n_outputs()..self.n_units()];
-            for (out, &z) in out.iter_mut().zip(z) {
-                *out = self.loss.link(z);
-            }
-        }
+        simd::predict(self, parameters, x, output, scratch, true);
         Ok(())
     }
 
@@ -269,8 +278,8 @@ impl Network {
         check_len("gradient", self.n_parameters(), gradient.len())?;
         check_room("scratch", self.gradient_scratch(), scratch.len())?;
         let mut sum = LossSum::default();
-        let rows = 0..samples.rows() as u32;
-        kernel::batch_gradient(self, parameters, samples, rows, gradient, scratch, Some(&mut sum));
+        let rows = Rows::First(samples.rows());
+        simd::batch_gradient(self, parameters, samples, rows, gradient, scratch, Some(&mut sum));
         Ok(sum.mean())
     }
 
@@ -287,7 +296,7 @@ impl Network {
         self.check_parameters(parameters)?;
         samples.check_network(self)?;
         check_room("scratch", self.n_units(), scratch.len())?;
-        Ok(kernel::mean_loss(self, parameters, samples, 0, scratch))
+        Ok(simd::mean_loss(self, parameters, samples, 0, scratch))
     }
 
     /// The number of rows in `x`.
@@ -346,7 +355,11 @@ impl<'a> Samples<'a> {
         if rows == 0 || u32::try_from(rows).is_err() {
             #[allow(clippy::cast_precision_loss)]
             let actual = rows as f64;
-            return Err(Error::OutOfRange { argument: "x", expected: "1 to 2**32 - 1 rows", actual });
+            return Err(Error::OutOfRange {
+                argument: "x",
+                expected: "1 to 2**32 - 1 rows",
+                actual,
+            });
         }
         check_len("y", rows * network.n_outputs(), y.len())?;
         check_finite("x", x)?;
@@ -388,6 +401,13 @@ impl<'a> Samples<'a> {
     #[inline(always)]
     pub(crate) const fn is_weighted(&self) -> bool {
         self.weights.is_some()
+    }
+
+    /// `x` and `y` of `rows` rows from `first` on.
+    #[inline(always)]
+    pub(crate) fn span(&self, first: usize, rows: usize) -> (&'a [f32], &'a [f32]) {
+        let x = &self.x[first * self.n_inputs..][..rows * self.n_inputs];
+        (x, &self.y[first * self.n_outputs..][..rows * self.n_outputs])
     }
 
     pub(crate) fn check_network(&self, network: &Network) -> Result<()> {

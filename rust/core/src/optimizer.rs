@@ -65,12 +65,29 @@ impl Optimizer {
 /// `β₁ᵗ` and `β₂ᵗ` after `t` steps, as running products.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Powers {
-    beta1: f64,
-    beta2: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
 }
 
 impl Powers {
     pub(crate) const START: Self = Self { beta1: 1.0, beta2: 1.0 };
+}
+
+/// Steps one after the other.
+#[derive(Debug)]
+pub(crate) struct Pace<'a> {
+    pub(crate) optimizer: &'a Optimizer,
+    pub(crate) learning_rate: f64,
+    pub(crate) l2: f64,
+    pub(crate) powers: &'a mut Powers,
+}
+
+impl Pace<'_> {
+    /// The next step; the powers move on.
+    #[inline(always)]
+    pub(crate) fn step(&mut self) -> Step {
+        Step::next(self.optimizer, self.learning_rate, self.l2, self.powers)
+    }
 }
 
 /// The numbers of one step, rounded to single precision once.
@@ -92,10 +109,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The next step; `powers` moves on.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)]
-    pub(crate) fn next(optimizer: &Optimizer, learning_rate: f64, l2: f64, powers: &mut Powers) -> Self {
+    fn next(optimizer: &Optimizer, learning_rate: f64, l2: f64, powers: &mut Powers) -> Self {
         let l2 = l2 as f32;
         match *optimizer {
             Optimizer::Sgd { momentum } => Self {
@@ -135,7 +151,13 @@ impl Step {
 
     /// One parameter's step: returns the new parameter and moments.
     #[inline(always)]
-    pub(crate) fn apply<L: Lanes>(&self, parameter: L, gradient: L, first: L, second: L) -> (L, L, L) {
+    pub(crate) fn apply<L: Lanes>(
+        &self,
+        parameter: L,
+        gradient: L,
+        first: L,
+        second: L,
+    ) -> (L, L, L) {
         let rate = L::splat(self.rate);
         if self.adam {
             let first = L::splat(self.decay1).mul_add(first, L::splat(self.rest1).mul(gradient));
@@ -144,12 +166,18 @@ impl Step {
             let root = second.sqrt().mul_add(L::splat(self.scale), L::splat(self.epsilon));
             (rate.mul_add(first.div(root), parameter), first, second)
         } else {
-            let first = L::splat(self.decay1).mul_add(first, gradient);
+            let first = if self.decay1 > 0.0 {
+                L::splat(self.decay1).mul_add(first, gradient)
+            } else {
+                gradient
+            };
             (rate.mul_add(first, parameter), first, second)
         }
     }
 
-    /// The step of all parameters. `anchor` is 0 where absent; it matters only with `l2 > 0`.
+    /// The step of all parameters; their number is a multiple of the width.
+    ///
+    /// `anchor` is 0 where absent; it matters only with `l2 > 0`.
     #[inline(always)]
     pub(crate) fn apply_all<L: Lanes>(
         &self,
@@ -159,19 +187,27 @@ impl Step {
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) {
+        let n = parameters.len();
+        let gradient = &gradient[..n];
+        let (first, second) = (&mut first[..n], &mut second[..n]);
         let mut i = 0;
-        while i < parameters.len() {
+        while i + L::WIDTH <= n {
             let parameter = L::load(&parameters[i..]);
             let mut slope = L::load(&gradient[i..]);
             if self.l2 > 0.0 {
-                let anchor = anchor.map_or(L::splat(0.0), |anchor| L::load(&anchor[i..]));
+                let anchor = match anchor {
+                    Some(anchor) => L::load(&anchor[i..]),
+                    None => L::splat(0.0),
+                };
                 slope = self.pull(slope, parameter, anchor);
             }
             let (parameter, m, v) =
                 self.apply(parameter, slope, L::load(&first[i..]), L::load(&second[i..]));
             parameter.store(&mut parameters[i..]);
             m.store(&mut first[i..]);
-            v.store(&mut second[i..]);
+            if self.adam {
+                v.store(&mut second[i..]);
+            }
             i += L::WIDTH;
         }
     }

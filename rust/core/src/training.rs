@@ -7,12 +7,18 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    error::{check_finite, check_len, check_room, Error, Result},
-    kernel,
+    error::{Error, Result, check_finite, check_len, check_room},
+    kernel::Rows,
     network::{LossSum, Network, Samples},
-    optimizer::{Optimizer, Powers, Step},
+    neurons::{self, Blocks},
+    optimizer::{Optimizer, Pace, Powers},
     random::SplitMix64,
+    simd::{self, InstructionSet},
 };
+
+mod state;
+
+pub use state::STATE_LEN;
 
 /// How to train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,7 +112,8 @@ pub struct Memory<'m> {
     pub order: &'m mut [u32],
 }
 
-/// The parts of [`Memory::floats`].
+/// The parts of [`Memory`].
+#[derive(Debug)]
 struct Parts<'m> {
     parameters: &'m mut [f32],
     first: &'m mut [f32],
@@ -114,6 +121,47 @@ struct Parts<'m> {
     gradient: &'m mut [f32],
     best: &'m mut [f32],
     scratch: &'m mut [f32],
+    order: &'m mut [u32],
+}
+
+/// The numbers of a training while it runs: as they are in memory, or as the fast kernel wants them.
+#[derive(Debug)]
+struct Numbers<'m> {
+    parts: Parts<'m>,
+    blocks: Option<Blocks>,
+    anchor: Option<&'m [f32]>,
+}
+
+impl<'m> Numbers<'m> {
+    fn load(network: &Network, memory: &'m mut Memory<'_>, anchor: Option<&'m [f32]>) -> Self {
+        let parts = memory.parts(network);
+        let fast = neurons::fits(network) && simd::instruction_set() != InstructionSet::Portable;
+        let blocks =
+            fast.then(|| Blocks::pack(parts.parameters, parts.first, parts.second, anchor));
+        Self { parts, blocks, anchor }
+    }
+
+    fn is_finite(&self) -> bool {
+        match &self.blocks {
+            Some(blocks) => check_finite("parameters", blocks.parameters()),
+            None => check_finite("parameters", self.parts.parameters),
+        }
+        .is_ok()
+    }
+
+    /// The parts, with the parameters of now.
+    fn with_parameters(&mut self) -> &mut Parts<'m> {
+        if let Some(blocks) = &self.blocks {
+            blocks.unpack_parameters(self.parts.parameters);
+        }
+        &mut self.parts
+    }
+
+    fn save(self) {
+        if let Some(blocks) = &self.blocks {
+            blocks.unpack(self.parts.parameters, self.parts.first, self.parts.second);
+        }
+    }
 }
 
 impl Memory<'_> {
@@ -135,7 +183,7 @@ impl Memory<'_> {
         let (second, rest) = rest.split_at_mut(n);
         let (gradient, rest) = rest.split_at_mut(n);
         let (best, scratch) = rest.split_at_mut(n);
-        Parts { parameters, first, second, gradient, best, scratch }
+        Parts { parameters, first, second, gradient, best, scratch, order: self.order }
     }
 }
 
@@ -215,7 +263,7 @@ impl Training {
         let mut best_loss = f64::INFINITY;
         if config.patience.is_some() {
             parts.best.copy_from_slice(initial);
-            best_loss = kernel::mean_loss(network, initial, samples, training_rows, parts.scratch);
+            best_loss = simd::mean_loss(network, initial, samples, training_rows, parts.scratch);
         }
         Ok(Self {
             network: *network,
@@ -250,86 +298,87 @@ impl Training {
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Status> {
         samples.check_network(&self.network)?;
-        check_len("x", self.rows * self.network.n_inputs(), samples.rows() * self.network.n_inputs())?;
+        check_len(
+            "x",
+            self.rows * self.network.n_inputs(),
+            samples.rows() * self.network.n_inputs(),
+        )?;
         memory.check(&self.network, self.rows)?;
         if let Some(anchor) = anchor {
             check_len("anchor", self.network.n_parameters(), anchor.len())?;
             check_finite("anchor", anchor)?;
         }
         let mut left = batches;
-        while left > 0 && self.status == Status::Running {
-            left -= self.run_within_epoch(samples, anchor, memory, left);
-            if self.position == self.training_rows {
-                self.end_epoch(samples, memory, observe)?;
+        let mut numbers = Numbers::load(&self.network, memory, anchor);
+        let outcome = loop {
+            if left == 0 || self.status != Status::Running {
+                break Ok(self.status);
             }
-        }
-        Ok(self.status)
+            left -= self.run_within_epoch(samples, &mut numbers, left);
+            if self.position == self.training_rows {
+                if let Err(error) = self.end_epoch(samples, &mut numbers, observe) {
+                    break Err(error);
+                }
+            }
+        };
+        numbers.save();
+        outcome
     }
 
     /// Trains at most `batches` batches of the current epoch; returns how many.
     fn run_within_epoch(
         &mut self,
         samples: &Samples<'_>,
-        anchor: Option<&[f32]>,
-        memory: &mut Memory<'_>,
+        numbers: &mut Numbers<'_>,
         batches: u64,
     ) -> u64 {
+        let Numbers { parts, blocks, anchor } = numbers;
         if self.position == 0 && self.config.shuffle {
-            self.generator.shuffle(&mut memory.order[..self.training_rows]);
+            self.generator.shuffle(&mut parts.order[..self.training_rows]);
         }
         let size = self.config.batch_size as usize;
         let todo = self.training_rows - self.position;
-        let end = usize::try_from(batches).map_or(todo, |batches| batches.saturating_mul(size).min(todo));
-        let (from, to) = (self.position, self.position + end);
-        let mut done = 0;
-        for from in (from..to).step_by(size) {
-            let to = self.training_rows.min(from + size);
-            self.step(samples, anchor, memory, from, to);
-            done += 1;
+        let todo =
+            usize::try_from(batches).map_or(todo, |batches| batches.saturating_mul(size).min(todo));
+        let order = &parts.order[self.position..self.position + todo];
+        let mut losses = self.config.track_loss.then_some(&mut self.losses);
+        let mut pace = Pace {
+            optimizer: &self.config.optimizer,
+            learning_rate: self.config.learning_rate,
+            l2: self.config.l2,
+            powers: &mut self.powers,
+        };
+        if let Some(blocks) = blocks {
+            simd::train_neurons(blocks, samples, order, size, &mut pace, losses);
+        } else {
+            for batch in order.chunks(size) {
+                simd::batch_gradient(
+                    &self.network,
+                    parts.parameters,
+                    samples,
+                    Rows::Listed(batch),
+                    parts.gradient,
+                    parts.scratch,
+                    losses.as_deref_mut(),
+                );
+                let (first, second) = (&mut *parts.first, &mut *parts.second);
+                let step = pace.step();
+                simd::apply_step(&step, parts.parameters, parts.gradient, first, second, *anchor);
+            }
         }
-        self.position = to;
-        done
-    }
-
-    /// One step on the samples `order[from..to]`.
-    fn step(
-        &mut self,
-        samples: &Samples<'_>,
-        anchor: Option<&[f32]>,
-        memory: &mut Memory<'_>,
-        from: usize,
-        to: usize,
-    ) {
-        let (network, config) = (&self.network, &self.config);
-        let (floats, order) = (&mut *memory.floats, &*memory.order);
-        let parts = Memory { floats, order: &mut [] };
-        let mut parts = parts;
-        let parts = parts.parts(network);
-        let rows = order[from..to].iter().copied();
-        let losses = config.track_loss.then_some(&mut self.losses);
-        kernel::batch_gradient(
-            network,
-            parts.parameters,
-            samples,
-            rows,
-            parts.gradient,
-            parts.scratch,
-            losses,
-        );
-        let step = Step::next(&config.optimizer, config.learning_rate, config.l2, &mut self.powers);
-        step.apply_all::<f32>(parts.parameters, parts.gradient, parts.first, parts.second, anchor);
+        self.position += todo;
+        todo.div_ceil(size) as u64
     }
 
     fn end_epoch(
         &mut self,
         samples: &Samples<'_>,
-        memory: &mut Memory<'_>,
+        numbers: &mut Numbers<'_>,
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         self.epoch += 1;
         self.position = 0;
-        let parts = memory.parts(&self.network);
-        if check_finite("parameters", parts.parameters).is_err() {
+        if !numbers.is_finite() {
             self.status = Status::Cancelled;
             return Err(Error::Diverged { epoch: self.epoch });
         }
@@ -341,11 +390,11 @@ impl Training {
         }
         if let Some(patience) = self.config.patience {
             let first = self.training_rows;
-            validation_loss =
-                kernel::mean_loss(&self.network, parts.parameters, samples, first, parts.scratch);
+            let Parts { parameters, best, scratch, .. } = numbers.with_parameters();
+            validation_loss = simd::mean_loss(&self.network, parameters, samples, first, scratch);
             if validation_loss < self.best_loss {
                 (self.best_loss, self.best_epoch) = (validation_loss, self.epoch);
-                parts.best.copy_from_slice(parts.parameters);
+                best.copy_from_slice(parameters);
             } else if self.epoch - self.best_epoch >= patience {
                 self.status = Status::StoppedEarly;
             }

@@ -5,8 +5,8 @@
 //! history without an event gives the bytes that it would have given had the event never been.
 
 use crate::{
-    error::{check_finite, check_len, check_room, Error, Result},
-    model::{Model, Scratch, N_EXPERTS},
+    error::{Error, Result, check_finite, check_len, check_room},
+    model::{Model, N_EXPERTS, Scratch},
     rates::MAX_SLOTS,
 };
 
@@ -85,7 +85,10 @@ pub fn walk_forward(
             if history.label[i] >= 0 {
                 let outcome = history.label[i] == 1;
                 model.learn(row(i), usize::from(history.slot[i]), outcome)?;
-                model.network_input(row(i), &mut workspace.inputs[learnt * n_inputs..][..n_inputs])?;
+                model.network_input(
+                    row(i),
+                    &mut workspace.inputs[learnt * n_inputs..][..n_inputs],
+                )?;
                 workspace.outcomes[learnt] = f32::from(u8::from(outcome));
                 learnt += 1;
             }
@@ -127,7 +130,8 @@ fn check(
     if let Some(&slot) = history.slot.iter().find(|s| usize::from(**s) >= MAX_SLOTS) {
         return refuse("slot", "slots from 0 to 23", f64::from(slot));
     }
-    let early = history.learn_at.iter().enumerate().find(|&(j, &at)| at as usize <= j || at as usize > n);
+    let early =
+        history.learn_at.iter().enumerate().find(|&(j, &at)| at as usize <= j || at as usize > n);
     if let Some((_, &at)) = early {
         return refuse("learn_at", "rows later than the sample's own, at most n", f64::from(at));
     }

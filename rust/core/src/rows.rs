@@ -1,0 +1,158 @@
+//! Many predictions of one network: lanes are samples.
+
+use crate::{
+    kernel::{self, Shared},
+    lanes::{Lanes, MAX_WIDTH},
+    network::{LossSum, Network, Samples},
+    simd::Vectors,
+};
+
+/// Scratch for the widest lanes; with less, rows go one by one.
+pub(crate) fn scratch(network: &Network) -> usize {
+    MAX_WIDTH * (network.n_inputs() + network.n_units())
+}
+
+/// Writes the prediction of every row of `x`, or, not `linked`, its last sums `z`.
+#[inline(always)]
+pub(crate) fn predict<V: Vectors>(
+    network: &Network,
+    parameters: &[f32],
+    x: &[f32],
+    output: &mut [f32],
+    scratch: &mut [f32],
+    linked: bool,
+) {
+    let (n_inputs, n_units, n_outputs) =
+        (network.n_inputs(), network.n_units(), network.n_outputs());
+    let rows = x.len() / n_inputs;
+    let mut done = 0;
+    if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
+        done = predict_default::<V::Wide>(parameters, network, x, output, linked);
+    } else if scratch.len() >= V::Wide::WIDTH * (n_inputs + n_units) {
+        let width = V::Wide::WIDTH;
+        let (columns, units) = scratch.split_at_mut(n_inputs * width);
+        while done + width <= rows {
+            for lane in 0..width {
+                let row = &x[(done + lane) * n_inputs..][..n_inputs];
+                for i in 0..n_inputs {
+                    columns[i * width + lane] = row[i];
+                }
+            }
+            kernel::forward::<V::Wide, _>(network, Shared(parameters), columns, units);
+            for k in 0..n_outputs {
+                let z = V::Wide::load(&units[(n_units - n_outputs + k) * width..]);
+                let z = if linked { network.loss().link(z) } else { z };
+                let mut column = [0.0; MAX_WIDTH];
+                z.store(&mut column);
+                for lane in 0..width {
+                    output[(done + lane) * n_outputs + k] = column[lane];
+                }
+            }
+            done += width;
+        }
+    }
+    while done < rows {
+        let row = &x[done * n_inputs..][..n_inputs];
+        kernel::forward::<V::One, _>(network, Shared(parameters), row, scratch);
+        for k in 0..n_outputs {
+            let z = V::One::load(&scratch[n_units - n_outputs + k..]);
+            let z = if linked { network.loss().link(z) } else { z };
+            z.store(&mut output[done * n_outputs + k..]);
+        }
+        done += 1;
+    }
+}
+
+/// Whether sizes are those of the default network.
+fn is_default(network: &Network) -> bool {
+    network.sizes() == [10, 16, 8, 1]
+}
+
+/// As [`predict`], for 10-16-8-1 with everything in registers; returns how many rows are done.
+#[inline(always)]
+fn predict_default<L: Lanes>(
+    p: &[f32; 321],
+    network: &Network,
+    x: &[f32],
+    output: &mut [f32],
+    linked: bool,
+) -> usize {
+    let activation = network.hidden();
+    let rows = x.len() / 10;
+    let mut done = 0;
+    while done + L::WIDTH <= rows {
+        let x = &x[done * 10..][..L::WIDTH * 10];
+        // Columns 0 to 7, then 2 to 9: two overlapping squares never read beyond a row.
+        let head = L::columns(x, 10);
+        let tail = L::columns(&x[2..], 10);
+        let inputs = [
+            head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], tail[6],
+            tail[7],
+        ];
+        let mut units = [L::splat(0.0); 16];
+        for k in 0..16 {
+            let mut sum = L::splat(p[160 + k]);
+            for i in 0..10 {
+                sum = inputs[i].mul_add(L::splat(p[k * 10 + i]), sum);
+            }
+            units[k] = activation.apply(sum);
+        }
+        let mut z = L::splat(p[320]);
+        for j in 0..8 {
+            let mut sum = L::splat(p[304 + j]);
+            for k in 0..16 {
+                sum = units[k].mul_add(L::splat(p[176 + j * 16 + k]), sum);
+            }
+            z = activation.apply(sum).mul_add(L::splat(p[312 + j]), z);
+        }
+        let z = if linked { network.loss().link(z) } else { z };
+        z.store(&mut output[done..]);
+        done += L::WIDTH;
+    }
+    done
+}
+
+/// The mean loss of the rows from `first` on.
+#[inline(always)]
+pub(crate) fn mean_loss<V: Vectors>(
+    network: &Network,
+    parameters: &[f32],
+    samples: &Samples<'_>,
+    first: usize,
+    scratch: &mut [f32],
+) -> f64 {
+    const BLOCK: usize = 64;
+    let loss = network.loss();
+    let (n_units, n_outputs) = (network.n_units(), network.n_outputs());
+    let mut sum = LossSum::default();
+    let mut row = first;
+    while row < samples.rows() {
+        let mut z = [0.0; BLOCK];
+        if n_outputs > 1 {
+            kernel::forward::<V::One, _>(network, Shared(parameters), samples.x(row), scratch);
+            let y = samples.y(row);
+            for k in 0..n_outputs {
+                let logit = V::One::load(&scratch[n_units - n_outputs + k..]);
+                loss.value(logit, V::One::load(&y[k..])).store(&mut z);
+                sum.add(z[0], samples.weight(row));
+            }
+            row += 1;
+            continue;
+        }
+        let rows = (samples.rows() - row).min(BLOCK);
+        let (x, y) = samples.span(row, rows);
+        predict::<V>(network, parameters, x, &mut z[..rows], scratch, false);
+        let mut targets = [0.0; BLOCK];
+        targets[..rows].copy_from_slice(y);
+        let mut i = 0;
+        while i + V::Wide::WIDTH <= BLOCK {
+            loss.value(V::Wide::load(&z[i..]), V::Wide::load(&targets[i..])).store(&mut z[i..]);
+            i += V::Wide::WIDTH;
+        }
+        for i in 0..rows {
+            sum.add(z[i], samples.weight(row + i));
+        }
+        row += rows;
+    }
+    sum.mean()
+}

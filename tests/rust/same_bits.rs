@@ -1,0 +1,156 @@
+//! Every path the machine has gives the same bits as the portable one.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use inhabit_core::simd::{self, InstructionSet};
+use inhabit_core::{
+    Activation, Loss, Memory, Network, Optimizer, Samples, SplitMix64, Training, TrainingConfig,
+};
+
+/// The selection is one for the whole process.
+static SELECTION: Mutex<()> = Mutex::new(());
+
+const PATHS: [InstructionSet; 4] =
+    [InstructionSet::Portable, InstructionSet::Neon, InstructionSet::Avx2, InstructionSet::Avx512];
+
+/// Runs `work` on every path and returns the results of those the machine has, the portable first.
+fn on_every_path<T>(work: impl Fn() -> T) -> Vec<(InstructionSet, T)> {
+    let guard = SELECTION.lock().unwrap();
+    let best = simd::instruction_set();
+    let results =
+        PATHS.into_iter().filter(|&path| simd::force(path)).map(|p| (p, work())).collect();
+    assert!(simd::force(best));
+    drop(guard);
+    results
+}
+
+fn assert_same<T: PartialEq + std::fmt::Debug>(what: &str, work: impl Fn() -> T) {
+    let results = on_every_path(work);
+    for (path, result) in &results[1..] {
+        assert!(*result == results[0].1, "{what}: {path:?} differs from {:?}", results[0].0);
+    }
+}
+
+fn uniform(generator: &mut SplitMix64, n: usize) -> Vec<f32> {
+    (0..n).map(|_| 2.0 * generator.uniform() - 1.0).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn shapes() -> Vec<Network> {
+    let mut shapes = Vec::new();
+    for (layers, hidden, loss) in [
+        (&[10, 16, 8, 1][..], Activation::Relu, Loss::BceWithLogits),
+        (&[10, 16, 8, 1][..], Activation::Tanh, Loss::Mse),
+        (&[10, 16, 8, 1][..], Activation::Sigmoid, Loss::BceWithLogits),
+        (&[3, 5, 2], Activation::Relu, Loss::Mse),
+        (&[17, 33, 9, 4, 3], Activation::Tanh, Loss::BceWithLogits),
+        (&[1, 1], Activation::Identity, Loss::BceWithLogits),
+    ] {
+        shapes.push(Network::new(layers, hidden, loss).unwrap());
+    }
+    shapes
+}
+
+#[test]
+fn predictions() {
+    let mut generator = SplitMix64::new(1);
+    for network in shapes() {
+        for rows in [0, 1, 7, 16, 33, 100] {
+            let mut parameters = vec![0.0; network.n_parameters()];
+            network.initialize(rows as u64, &mut parameters).unwrap();
+            let x = uniform(&mut generator, rows * network.n_inputs());
+            assert_same(&format!("predict {rows} rows of {network:?}"), || {
+                let mut output = vec![0.0; rows * network.n_outputs()];
+                let mut scratch = vec![0.0; network.many_scratch()];
+                network.predict(&parameters, &x, &mut output, &mut scratch).unwrap();
+                // One row at a time, with the least scratch.
+                let mut single = vec![0.0; rows * network.n_outputs()];
+                let mut scratch = vec![0.0; network.n_units()];
+                for (x, out) in
+                    x.chunks(network.n_inputs()).zip(single.chunks_mut(network.n_outputs()))
+                {
+                    network.predict(&parameters, x, out, &mut scratch).unwrap();
+                }
+                assert_eq!(bits(&output), bits(&single));
+                bits(&output)
+            });
+        }
+    }
+}
+
+#[test]
+fn gradients() {
+    let mut generator = SplitMix64::new(2);
+    for network in shapes() {
+        let rows = 45;
+        let mut parameters = vec![0.0; network.n_parameters()];
+        network.initialize(3, &mut parameters).unwrap();
+        let x = uniform(&mut generator, rows * network.n_inputs());
+        let y: Vec<f32> = (0..rows * network.n_outputs()).map(|_| generator.uniform()).collect();
+        let weight: Vec<f32> = (0..rows).map(|_| generator.uniform()).collect();
+        assert_same(&format!("gradient of {network:?}"), || {
+            let samples = Samples::new(&network, &x, &y, Some(&weight)).unwrap();
+            let mut gradient = vec![0.0; network.n_parameters()];
+            let mut scratch = vec![0.0; network.gradient_scratch()];
+            let loss =
+                network.gradient(&parameters, &samples, &mut gradient, &mut scratch).unwrap();
+            let mean = network.mean_loss(&parameters, &samples, &mut scratch).unwrap();
+            assert!((loss - mean).abs() < 1e-9);
+            (loss.to_bits(), mean.to_bits(), bits(&gradient))
+        });
+    }
+}
+
+#[test]
+fn trainings() {
+    let sgd = |momentum| Optimizer::Sgd { momentum };
+    let mut generator = SplitMix64::new(4);
+    for network in shapes() {
+        let rows = 75;
+        let mut initial = vec![0.0; network.n_parameters()];
+        network.initialize(5, &mut initial).unwrap();
+        let x = uniform(&mut generator, rows * network.n_inputs());
+        let y: Vec<f32> =
+            (0..rows * network.n_outputs()).map(|_| generator.below(2) as f32).collect();
+        let weight: Vec<f32> = (0..rows).map(|_| generator.uniform()).collect();
+        for (optimizer, batch_size, l2, patience, weighted) in [
+            (Optimizer::ADAM, 32, 0.0, None, false),
+            (Optimizer::ADAM, 33, 0.01, Some(2), true),
+            (sgd(0.0), 7, 0.0, None, true),
+            (sgd(0.9), 100, 0.1, None, false),
+        ] {
+            let config = TrainingConfig {
+                optimizer,
+                batch_size,
+                l2,
+                patience,
+                learning_rate: 0.01,
+                epochs: 6,
+                track_loss: true,
+                ..TrainingConfig::default()
+            };
+            assert_same(&format!("training of {network:?} with {config:?}"), || {
+                let samples =
+                    Samples::new(&network, &x, &y, weighted.then_some(&weight[..])).unwrap();
+                let mut floats = vec![f32::NAN; Memory::floats(&network)];
+                let mut order = vec![u32::MAX; rows];
+                let mut memory = Memory { floats: &mut floats, order: &mut order };
+                let mut training =
+                    Training::start(&network, &config, &samples, &initial, &mut memory).unwrap();
+                let mut losses = Vec::new();
+                let mut observe = |p: &inhabit_core::Progress| {
+                    losses.push((p.loss.to_bits(), p.validation_loss.to_bits()));
+                    ControlFlow::Continue(())
+                };
+                training
+                    .run(&samples, Some(&initial), &mut memory, u64::MAX, &mut observe)
+                    .unwrap();
+                (bits(training.parameters(&memory)), losses, training.epoch())
+            });
+        }
+    }
+}
