@@ -153,15 +153,14 @@ class AsOf:
         """Return what one person's events tell about moments, for training and replay."""
         own = events.of_subject(target.subject)
         at_us = moments.at_us
-        first_us = int(np.append(own.occurred_at_us, at_us).min(initial=NEVER_US))
-        last_us = int(at_us.max(initial=first_us))
+        instants_us = np.append(own.occurred_at_us, at_us) if len(moments) else np.zeros(1, np.int64)
         reach = target.window.duration_us // US_PER_DAY + MARGIN_DAYS
         windows = moments_between(
             LocalClock.of_events(events),
             schedule,
             target.window,
-            schedule.local_day(first_us, 0) - reach,
-            schedule.local_day(last_us, 0) + MARGIN_DAYS,
+            schedule.local_day(int(instants_us.min()), 0) - reach,
+            schedule.local_day(int(instants_us.max()), 0) + MARGIN_DAYS,
         )
         return cls(ColumnsSource(events), target, moments, windows, _began_us(own, at_us))
 

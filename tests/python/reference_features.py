@@ -1,0 +1,213 @@
+"""The oracle of moments, labels and features: slow, plain Python, one moment at a time.
+
+Written from the definitions, not from `inhabit.features`: it filters the events that a moment may
+see, then counts in loops. No numpy, except for the last rounding to float32.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+DAY_US = 86_400_000_000
+EPOCH = date(1970, 1, 1).toordinal()
+HISTORY = 128
+
+
+@dataclass(frozen=True)
+class Moment:
+    at_us: int
+    utc_offset_s: int
+    slot: int
+    day: int
+    day_start_us: int
+    window_start_us: int
+    window_end_us: int
+
+
+def seen_us(row):
+    return max(row.occurred_at_us, row.recorded_at_us)
+
+
+# --- local time --------------------------------------------------------------
+
+
+def segments(rows):
+    """(from, until, offset): the offset in force at from < t <= until."""
+    by_record = sorted(rows, key=lambda r: (r.recorded_at_us, r.occurred_at_us, r.id))
+    told = {r.recorded_at_us: r.utc_offset_s for r in by_record}  # the last of an instant counts
+    instants = sorted(told)
+    first = [(-(10**20), instants[0], told[instants[0]])]
+    untils = [*instants[1:], 10**20]
+    return first + [(t, u, told[t]) for t, u in zip(instants, untils, strict=True)]
+
+
+def first_instant(clock, local_us):
+    """The first instant at which the local clock shows at least `local_us`."""
+    for begin, end, offset in clock:
+        at = max(local_us - offset * 1_000_000, begin + 1)
+        if at <= end:
+            return at
+    raise AssertionError
+
+
+def offset_at(clock, at_us):
+    return next(offset for begin, end, offset in clock if begin < at_us <= end)
+
+
+# --- moments -----------------------------------------------------------------
+
+
+def day_start(clock, schedule, day):
+    midnight = (day - EPOCH) * DAY_US
+    return first_instant(clock, midnight + time_us(schedule.day_start))
+
+
+def time_us(time):
+    seconds = (time.hour * 60 + time.minute) * 60 + time.second
+    return seconds * 1_000_000 + time.microsecond
+
+
+def grid(clock, schedule, window, first_day, last_day):
+    """All moments of the local days from first to last."""
+    points = []  # (at, slot or None for the end of a day, day)
+    for day in range(first_day, last_day + 3):
+        for slot, time in enumerate(schedule.times):
+            since = (time_us(time) - time_us(schedule.day_start)) % DAY_US
+            local = (day - EPOCH) * DAY_US + time_us(schedule.day_start) + since
+            points.append((first_instant(clock, local), slot, day))
+        points.append((day_start(clock, schedule, day + 1), None, day))
+    kept = [
+        (at, slot, day)
+        for (at, slot, day), (following, _, _) in zip(points, points[1:], strict=False)
+        if slot is not None and at < following
+    ]
+    moments = []
+    for index, (at, slot, day) in enumerate(kept):
+        if day > last_day:
+            break
+        start, end = {
+            "next-moment": lambda at=at, index=index: (at, kept[index + 1][0]),
+            "rest-of-day": lambda at=at, day=day: (at, day_start(clock, schedule, day + 1)),
+            "next-day": lambda day=day: (
+                day_start(clock, schedule, day + 1),
+                day_start(clock, schedule, day + 2),
+            ),
+            "duration": lambda at=at: (at, at + window.duration_us),
+        }[window.name]()
+        began = day_start(clock, schedule, day)
+        moments.append(Moment(at, offset_at(clock, at), slot, day, began, start, end))
+    return moments
+
+
+def all_moments(rows, schedule, target):
+    """A grid that surely covers everything the events could touch."""
+    clock = segments(rows)
+    first = min(r.occurred_at_us for r in rows)
+    last = max(seen_us(r) for r in rows)
+    reach = target.window.duration_us // DAY_US + 4
+    first_day, last_day = first // DAY_US + EPOCH - reach, last // DAY_US + EPOCH + 4
+    return grid(clock, schedule, target.window, first_day, last_day)
+
+
+def own(rows, target):
+    return [r for r in rows if r.subject in (target.subject, "")]
+
+
+def replayed_moments(rows, schedule, target):
+    mine = own(rows, target)
+    first, last = min(map(seen_us, mine)), max(map(seen_us, mine))
+    return [
+        m
+        for m in all_moments(rows, schedule, target)
+        if m.window_end_us > first and m.window_start_us <= last
+    ]
+
+
+# --- labels ------------------------------------------------------------------
+
+
+def label_at(rows, target, moment, at_us):
+    """The label of a window as known at an instant: what was seen before it."""
+    known = [
+        r
+        for r in rows
+        if r.subject == target.subject
+        and seen_us(r) < at_us
+        and moment.window_start_us <= r.occurred_at_us < moment.window_end_us
+    ]
+    if any(r.kind == target.kind for r in known):
+        return 1
+    if any(r.kind == target.skip_kind for r in known):
+        return 0
+    if target.missing == "negative" and matures_at(target, moment) <= at_us:
+        return 0
+    return -1
+
+
+def matures_at(target, moment):
+    return moment.window_end_us + target.grace_us
+
+
+def label(rows, target, moment):
+    """The label in the end: as known when it matured, or at the end of the log."""
+    end = max(map(seen_us, rows)) + 1
+    return label_at(rows, target, moment, min(end, matures_at(target, moment)))
+
+
+# --- features ----------------------------------------------------------------
+
+
+def history(rows, target, moments, now):
+    """(label, window) of the last closed windows that have one, the latest first."""
+    known = [r.occurred_at_us for r in own(rows, target) if seen_us(r) < now.at_us]
+    closed = [m for m in moments if matures_at(target, m) <= now.at_us]
+    inside = [m for m in closed[-HISTORY:] if known and m.window_end_us > min(known)]
+    labelled = [(label_at(rows, target, m, now.at_us), m) for m in reversed(inside)]
+    return [(y, m) for y, m in labelled if y != -1]
+
+
+def count_today(rows, target, kind, now):
+    return sum(
+        r.kind == kind
+        and r.subject in (target.subject, "")
+        and seen_us(r) < now.at_us
+        and r.occurred_at_us >= now.day_start_us
+        for r in rows
+    )
+
+
+def default_features(rows, target, moments, now):
+    past = history(rows, target, moments, now)
+    labels = [y for y, _ in past]
+    long_rate = (sum(labels) + 1) / (len(labels) + 2)
+
+    streak = next((i for i, y in enumerate(labels) if y == 0), len(labels))
+    month = [y for y, m in past if now.day - m.day <= 30]
+
+    weight, faded, total = 1.0, 0.0, 0.0
+    for y in labels[:48]:
+        faded += weight * y
+        total += weight
+        weight *= 0.8
+
+    def shrunk(labels, strength):
+        return (sum(labels) + strength * long_rate) / (len(labels) + strength)
+
+    local_us = now.at_us + now.utc_offset_s * 1_000_000
+    window_day = now.day + (now.window_start_us > now.at_us)
+    values = [
+        min(streak, 30) / 30,
+        (sum(month) + 1) / (len(month) + 2),
+        (c := count_today(rows, target, "app_opened", now)) / (c + 3),
+        (c := count_today(rows, target, "reminder_tapped", now)) / (c + 3),
+        local_us % DAY_US / DAY_US,
+        (faded + 2 * long_rate) / (total + 2),
+        shrunk([y for y, m in past if m.slot == now.slot], 4),
+        shrunk([y for y, m in past if (now.day - m.day) % 7 == 0], 6),
+        shrunk(
+            [y for y, before in zip(labels, labels[1:], strict=False) if before == labels[0]], 3
+        ),
+        float(date.fromordinal(window_day).weekday() >= 5),
+    ]
+    return np.array(values, np.float64).astype(np.float32)
