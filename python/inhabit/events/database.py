@@ -138,6 +138,13 @@ class Database:
         # Only now is the promise kept; a crash before this line repeats the work.
         connection.execute("DELETE FROM meta WHERE key = ?", (_PURGE_PENDING,))
 
+    def _finish_purge(self, connection: sqlite3.Connection) -> None:
+        """Purge if a forget was interrupted. While others read, the wish waits."""
+        wish = "SELECT TRUE FROM meta WHERE key = ?"
+        if connection.execute(wish, (_PURGE_PENDING,)).fetchone():
+            with suppress(StorageError, sqlite3.OperationalError):
+                self._purge(connection)
+
     def _empty_write_ahead_log(self, connection: sqlite3.Connection) -> None:
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -206,12 +213,7 @@ class Database:
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             _migrate(connection)
-            if connection.execute(
-                "SELECT TRUE FROM meta WHERE key = ?", (_PURGE_PENDING,)
-            ).fetchone():
-                # A forget was interrupted. While others read, the wish waits.
-                with suppress(StorageError, sqlite3.OperationalError):
-                    self._purge(connection)
+            self._finish_purge(connection)
         except BaseException:
             connection.close()
             raise
