@@ -127,12 +127,20 @@ impl Elements<'_> {
         }
     }
 
-    const fn len(self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(self) -> usize {
         match self {
             Self::F64(values) => values.len(),
             Self::F32(values) => values.len(),
             Self::U32(values) => values.len(),
         }
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
     }
 
     fn all_finite(self) -> bool {

@@ -21,6 +21,7 @@
 pub mod checkpoint;
 pub mod error;
 pub mod gate;
+pub mod generation;
 pub mod lanes;
 pub mod loss;
 pub mod math;

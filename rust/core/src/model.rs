@@ -259,6 +259,12 @@ impl<'a> Prior<'a> {
         Ok(prior)
     }
 
+    /// The parameters of the network, if there is one.
+    #[must_use]
+    pub const fn network(&self) -> Option<&'a [f32]> {
+        self.network
+    }
+
     /// The initial weights of the mixture.
     #[must_use]
     pub const fn experts(&self) -> &[f64; N_EXPERTS] {
@@ -296,7 +302,8 @@ fn normalised(
         weights[PERSONAL] = 0.0;
     }
     let total = weights.iter().fold(0.0, |sum, w| sum + w);
-    if total > 0.0 {
+    // Weights that sum to 1 stay as they are, so that what was stored is read back bit for bit.
+    if total > 0.0 && (total - 1.0).abs() > 1e-12 {
         for w in &mut weights {
             *w /= total;
         }
@@ -546,6 +553,12 @@ impl<'m> Model<'m> {
     #[must_use]
     pub const fn config(&self) -> &'m ModelConfig {
         self.config
+    }
+
+    /// What it knew before the first outcome.
+    #[must_use]
+    pub const fn prior(&self) -> &'m Prior<'m> {
+        self.prior
     }
 
     /// The memory, as it is written to a checkpoint.

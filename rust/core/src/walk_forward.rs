@@ -4,6 +4,8 @@
 //! the experts, the calibration and the gate for free; and it starts from nothing each time, so a
 //! history without an event gives the bytes that it would have given had the event never been.
 
+use core::ops::Range;
+
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
     model::{Model, N_EXPERTS, Scratch},
@@ -65,7 +67,29 @@ pub fn walk_forward(
     forecasts: &mut Forecasts<'_>,
     workspace: &mut Workspace<'_>,
 ) -> Result<()> {
+    walk(model, history, 0..history.label.len(), forecasts, workspace)
+}
+
+/// Walks `model` through the part `rows` of `history`: slices that follow each other, from 0 to the
+/// end, give the bits of one [`walk_forward`].
+///
+/// The slice with the last row also learns the labels that come after it. What is needed of the
+/// earlier rows is rebuilt in `workspace`; of `forecasts` only `rows` are written.
+///
+/// # Errors
+/// As [`walk_forward`]; [`Error::OutOfRange`] for `rows` outside of the history.
+pub fn walk(
+    model: &mut Model<'_>,
+    history: &History<'_>,
+    rows: Range<usize>,
+    forecasts: &mut Forecasts<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Result<()> {
     let n = check(model, history, forecasts, workspace)?;
+    if rows.start > rows.end || rows.end > n {
+        let (argument, expected) = ("rows", "a range within the history");
+        return Err(Error::OutOfRange { argument, expected, actual: rows.end as f64 });
+    }
     let n_inputs = model.config().n_inputs;
     let row = |j: usize| &history.x[j * n_inputs..][..n_inputs];
     let (first, next) = workspace.order[..2 * n + 1].split_at_mut(n + 1);
@@ -79,12 +103,18 @@ pub fn walk_forward(
     let mut learnt = 0;
     let mut trained = 0;
     for (t, &head) in first.iter().enumerate() {
+        if t == rows.end && t < n {
+            break;
+        }
+        let is_new = if t < n { t >= rows.start } else { rows.start < n };
         let mut j = head;
         while j != END {
             let i = j as usize;
             if history.label[i] >= 0 {
                 let outcome = history.label[i] == 1;
-                model.learn(row(i), usize::from(history.slot[i]), outcome)?;
+                if is_new {
+                    model.learn(row(i), usize::from(history.slot[i]), outcome)?;
+                }
                 model.network_input(
                     row(i),
                     &mut workspace.inputs[learnt * n_inputs..][..n_inputs],
@@ -98,9 +128,11 @@ pub fn walk_forward(
             trained = learnt;
             let from = learnt.saturating_sub(model.config().retrain_window as usize);
             let inputs = &workspace.inputs[from * n_inputs..learnt * n_inputs];
-            model.retrain(inputs, &workspace.outcomes[from..learnt], &mut workspace.scratch)?;
+            if is_new {
+                model.retrain(inputs, &workspace.outcomes[from..learnt], &mut workspace.scratch)?;
+            }
         }
-        if t < n {
+        if is_new && t < n {
             let said = model.predict(row(t), usize::from(history.slot[t]))?;
             forecasts.probability[t] = said.probability;
             forecasts.experts[t * N_EXPERTS..][..N_EXPERTS].copy_from_slice(&said.experts);

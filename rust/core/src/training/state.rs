@@ -93,8 +93,11 @@ impl Training {
         if !is_possible {
             return Err(IMPOSSIBLE);
         }
-        let in_use = if config.patience.is_some() { 5 } else { 3 } * network.n_parameters();
-        check_finite("memory.floats", &memory.floats[..in_use])?;
+        let n = network.n_parameters();
+        check_finite("memory.floats", &memory.floats[..3 * n])?;
+        if config.patience.is_some() {
+            check_finite("memory.floats", &memory.floats[4 * n..5 * n])?;
+        }
         Ok(training)
     }
 }
