@@ -212,8 +212,7 @@ def _checkmarks(
     text: str, name: PurePosixPath, habits: Mapping[str, _Habit], timezone: tzinfo | None
 ) -> Iterator[tuple[int, EventRow] | BadRow]:
     single = _is_single(text)
-    reader = csv.reader(_ENTRY.sub(r"\1", text).splitlines(keepends=True))
-    rows = [(reader.line_num, cells) for cells in reader if any(cells)]
+    rows = _rows(_ENTRY.sub(r"\1", text), single=single)
     header = rows.pop(0)[1] if rows and rows[0][1][0] == "Date" else []
     columns = [_single_habit(name, habits)] if single else _columns(header, rows, habits)
     last_day = max((cells[0] for _, cells in rows), default="")
@@ -222,22 +221,30 @@ def _checkmarks(
         if day is None:
             yield BadRow(line, f"expected a date such as 2026-03-01, got {cells[0][:60]!r}")
             continue
+        time = _end_of(day, timezone)
         for habit, cell in zip(columns, cells[1:], strict=False):
             try:
                 event = habit.event(_code(cell))
                 if event is None or (event[0] == HABIT_SKIPPED and cells[0] == last_day):
                     continue
                 kind, value = event
-                row = EventRow.checked(
-                    kind, _end_of(day, timezone), subject=habit.name, value=value
-                )
+                yield line, EventRow.checked(kind, time, subject=habit.name, value=value)
             except EventError as error:
                 yield BadRow(line, f"{habit.name}: {error}")
-            else:
-                yield line, row
         missing = len(columns) - (len(cells) - 1)
         if missing > 0:
             yield BadRow(line, f"{missing} of {len(columns)} habits have no cell")
+
+
+def _rows(text: str, *, single: bool) -> list[tuple[int, list[str]]]:
+    """Cells of every line that is not blank, with the line's number."""
+    reader = csv.reader(text.splitlines(keepends=True))
+    rows = [(reader.line_num, cells) for cells in reader if any(cells)]
+    if not single:
+        for _, cells in rows:
+            if cells[-1] == "":  # the app ends every line with a comma
+                cells.pop()
+    return rows
 
 
 def _single_habit(name: PurePosixPath, habits: Mapping[str, _Habit]) -> _Habit:
@@ -258,8 +265,8 @@ def _columns(
     shifts them; then only ``Habits.csv`` can tell.
     """
     named = {habit.name: habit for habit in habits.values()}
-    names = header[1:-1] if header[-1:] == [""] else header[1:]
-    width = max((len(cells) - 1 - (cells[-1] == "") for _, cells in rows), default=len(names))
+    names = header[1:]
+    width = max((len(cells) - 1 for _, cells in rows), default=len(names))
     if width != len(names):
         if width != len(habits):
             raise ImportFailure(
