@@ -153,7 +153,9 @@ class AsOf:
         """Return what one person's events tell about moments, for training and replay."""
         own = events.of_subject(target.subject)
         at_us = moments.at_us
-        instants_us = np.append(own.occurred_at_us, at_us) if len(moments) else np.zeros(1, np.int64)
+        instants_us = (
+            np.append(own.occurred_at_us, at_us) if len(moments) else np.zeros(1, np.int64)
+        )
         reach = target.window.duration_us // US_PER_DAY + MARGIN_DAYS
         windows = moments_between(
             LocalClock.of_events(events),
@@ -177,10 +179,11 @@ class AsOf:
             clock = _clock_of_log(log, schedule.starts_us(today - days), now_us)
             clock = clock.with_now(now_us, utc_offset_s)
             windows = moments_between(clock, schedule, target.window, today - days, today)
-            earlier = int(np.searchsorted(windows.at_us, now_us, side="left"))
-            if earlier >= HISTORY or windows.window_end_us[0] <= began_us:
+            closed_us = windows.window_end_us + target.grace_us
+            closed = int(np.searchsorted(closed_us, now_us, side="right"))
+            if closed >= HISTORY or windows.window_end_us[0] <= began_us:
                 break
-            days *= 2  # jumps of the clock have swallowed moments
+            days *= 2  # long windows, or moments swallowed by jumps of the clock
         moment = moment_at(clock, schedule, target.window, now_us, utc_offset_s)
         return cls(LogSource(log, now_us), target, moment, windows, np.array([began_us], np.int64))
 
@@ -665,13 +668,15 @@ class FeatureSet:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """Names, versions and parameters, as JSON values: what a network depends on."""
-        features = [[f.name, f.version, f.rate, dict(f.parameters)] for f in self.features]
-        return {"history": HISTORY, "features": features}
+        """What a network that reads these columns depends on; plain enough for JSON."""
+        return {
+            "history": HISTORY,
+            "features": [[f.name, f.version, f.rate, dict(f.parameters)] for f in self.features],
+        }
 
     @cached_property
     def schema_hash(self) -> str:
-        """SHA-256 (hex) of the schema."""
+        """SHA-256 of the schema, in hex."""
         text = json.dumps(self.schema, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
