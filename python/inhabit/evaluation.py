@@ -1,0 +1,398 @@
+"""Replay: what would have been predicted at each moment, and how good it would have been.
+
+Every moment of a log is predicted from what was recorded before it, then learnt from once its label
+has matured; nothing is split at random and nothing is seen twice. The running base rate stands
+beside the model on the same rows, because it is what every model has to beat.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from inhabit import metrics
+from inhabit._native import EXPERTS, walk_forward
+from inhabit.exceptions import ConfigError
+from inhabit.features import DEFAULT_FEATURES, FeatureSet
+from inhabit.moments import Schedule, isoformat
+from inhabit.priors import model_config
+from inhabit.samples import UNKNOWN, Samples, Target, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TextIO
+
+    from numpy.typing import NDArray
+
+    from inhabit._native import ModelConfig, Prior
+    from inhabit.events import EventColumns
+
+__all__ = [
+    "Predictions",
+    "Scores",
+    "Summary",
+    "replay",
+    "running_base_rate",
+    "subjects_of",
+    "write_csv",
+]
+
+BURN_IN: Final = 7
+"""The first observations of a person and subject are learnt from, not scored."""
+AMOUNTS: Final = ((7, 20), (21, 60), (61, 180), (181, None))
+"""Ranges of own history (earlier observations) that are also scored one by one."""
+
+
+# --- predicting --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions as columns: people in turn, each in time order; arrays have shape (n,).
+
+    Attributes
+    ----------
+    users, subjects : tuple of str
+        Names that `user` and `subject` are indices into.
+    user, subject : ndarray of int32
+    at_us, window_end_us : ndarray of int64
+        The moment, and when its window closes.
+    utc_offset_s : ndarray of int32
+    slot : ndarray of uint8
+    probability : ndarray of float64
+        What was served.
+    base_rate : ndarray of float64
+        ``(s + 1) / (n + 2)`` over the `n` labels known at the moment, `s` of them positive.
+    experts : ndarray of float64, shape (n, n_experts)
+        What each expert said; names in `inhabit._native.EXPERTS`.
+    label : ndarray of int8
+        1 positive, 0 negative, -1 unknown.
+    earlier : ndarray of int64
+        How many earlier moments of this person and subject have a label.
+    generation : ndarray of uint32
+        Which personal network was served; 0 before the first.
+    """
+
+    users: tuple[str, ...]
+    subjects: tuple[str, ...]
+    user: NDArray[np.int32]
+    subject: NDArray[np.int32]
+    at_us: NDArray[np.int64]
+    window_end_us: NDArray[np.int64]
+    utc_offset_s: NDArray[np.int32]
+    slot: NDArray[np.uint8]
+    probability: NDArray[np.float64]
+    base_rate: NDArray[np.float64]
+    experts: NDArray[np.float64]
+    label: NDArray[np.int8]
+    earlier: NDArray[np.int64]
+    generation: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Rows that are scored: those with a label, after the first seven of each person."""
+        return (self.label != UNKNOWN) & (self.earlier >= BURN_IN)
+
+    def select(self, rows: NDArray[np.bool_] | slice) -> Predictions:
+        """Return some of the rows."""
+        columns = {
+            column.name: getattr(self, column.name)[rows]
+            for column in fields(self)
+            if column.name not in {"users", "subjects"}
+        }
+        return replace(self, **columns)
+
+    def summary(self) -> Summary:
+        """Return how good the predictions were."""
+        return Summary.of(self)
+
+
+def replay(
+    people: Mapping[str, EventColumns],
+    target: Target,
+    schedule: Schedule,
+    feature_set: FeatureSet = DEFAULT_FEATURES,
+    *,
+    prior: Prior | None = None,
+    config: ModelConfig | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Predictions:
+    """Predict every moment of each person and subject from what was recorded before it.
+
+    Parameters
+    ----------
+    people : mapping of str to EventColumns
+        The events of each person.
+    target : Target
+        What is predicted; its subject is set to each subject of a person in turn.
+    schedule : Schedule
+        When it is predicted.
+    feature_set : FeatureSet, default `DEFAULT_FEATURES`
+        What describes a moment.
+    prior : Prior, optional
+        What is known from other people.
+    config : ModelConfig, optional
+        By default the one for the features.
+    progress : callable, optional
+        Called with the people done and all people.
+
+    Raises
+    ------
+    ConfigError
+        If there are no events.
+    """
+    if not any(len(events) for events in people.values()):
+        raise ConfigError("people: expected events of at least one person, got none")
+    config = config or model_config(feature_set)
+    users = tuple(people)
+    names = sorted({name for events in people.values() for name in events.subjects})
+    parts = []
+    for user, events in enumerate(people.values()):
+        for name in subjects_of(events, target):
+            table = samples(events, replace(target, subject=name), schedule, feature_set)
+            part = _walk(table, config, prior)
+            size = len(table)
+            part["user"] = np.full(size, user, np.int32)
+            part["subject"] = np.full(size, names.index(name), np.int32)
+            parts.append(part)
+        if progress is not None:
+            progress(user + 1, len(users))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Predictions(users=users, subjects=tuple(names), **joined)
+
+
+def subjects_of(events: EventColumns, target: Target) -> list[str]:
+    """Return the subjects of which the target, or an explicit skip, ever occurs.
+
+    Of a person with neither, all subjects: the log may show that it never happened.
+    """
+    kinds = (target.kind,) if target.skip_kind is None else (target.kind, target.skip_kind)
+    told = np.unique(events.subject[events.is_kind(*kinds)])
+    if not len(told):
+        told = np.unique(events.subject)
+    return [events.subjects[code] for code in told]
+
+
+def running_base_rate(table: Samples) -> NDArray[np.float64]:
+    """Return ``(s + 1) / (n + 2)`` over the labels that may be known at each moment.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    rows = len(table)
+    label = table.matured_label
+    known = np.bincount(table.learn_at[label != UNKNOWN], minlength=rows + 1)
+    positive = np.bincount(table.learn_at[label == 1], minlength=rows + 1)
+    return ((np.cumsum(positive) + 1) / (np.cumsum(known) + 2))[:rows]
+
+
+def _walk(table: Samples, config: ModelConfig, prior: Prior | None) -> dict[str, NDArray[Any]]:
+    """Return the columns of one person's and subject's predictions."""
+    walked = walk_forward(
+        table.features, table.matured_label, table.slot, table.learn_at, config, prior
+    )
+    observed = table.label != UNKNOWN
+    return {
+        "at_us": table.moments.at_us,
+        "window_end_us": table.moments.window_end_us,
+        "utc_offset_s": table.moments.utc_offset_s,
+        "slot": table.slot,
+        "probability": walked.probability,
+        "base_rate": running_base_rate(table),
+        "experts": walked.experts.reshape(-1, len(EXPERTS)),
+        "label": table.label,
+        "earlier": np.cumsum(observed) - observed,
+        "generation": walked.generation,
+    }
+
+
+# --- writing -----------------------------------------------------------------
+
+
+def write_csv(predictions: Predictions, file: TextIO) -> None:
+    """Write ``user,subject,moment,window_end,probability,label,generation``, a row a moment.
+
+    Times are ISO 8601 in the person's local time; probabilities have all their digits; the label is
+    1, 0, or empty where it is unknown.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ("user", "subject", "moment", "window_end", "probability", "label", "generation")
+    )
+    writer.writerows(_csv_rows(predictions))
+
+
+def _csv_rows(predictions: Predictions) -> Iterable[tuple[str | float | int, ...]]:
+    columns = (
+        predictions.user,
+        predictions.subject,
+        predictions.at_us,
+        predictions.window_end_us,
+        predictions.utc_offset_s,
+        predictions.probability,
+        predictions.label,
+        predictions.generation,
+    )
+    for user, subject, at_us, end_us, offset_s, probability, label, generation in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
+        yield (
+            predictions.users[user],
+            predictions.subjects[subject],
+            isoformat(at_us, offset_s),
+            isoformat(end_us, offset_s),
+            probability,
+            "" if label == UNKNOWN else label,
+            generation,
+        )
+
+
+# --- scoring -----------------------------------------------------------------
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """How good probabilities are, on the scored rows; NaN (JSON null) where not defined.
+
+    Attributes
+    ----------
+    log_loss : float
+        Mean over rows.
+    log_loss_people : float
+        Mean over people with at least ten rows of each person's mean.
+    brier : float
+        Brier score.
+    auc, auc_within : float
+        Over all pairs; and the mean over people with both outcomes.
+    calibration_error : float
+        Expected calibration error, ten bins of equal mass.
+    """
+
+    log_loss: float
+    log_loss_people: float
+    brier: float
+    auc: float
+    auc_within: float
+    calibration_error: float
+
+    @classmethod
+    def of(
+        cls, probability: NDArray[np.float64], label: NDArray[np.int8], person: NDArray[np.intp]
+    ) -> Scores:
+        """Return the scores of probabilities of labels (1 or 0) of some people."""
+        losses = metrics.log_losses(probability, label)
+        return cls(
+            log_loss=metrics.log_loss(probability, label),
+            log_loss_people=metrics.mean_over_people(losses, person),
+            brier=metrics.brier_score(probability, label),
+            auc=metrics.auc(probability, label),
+            auc_within=metrics.auc_within(probability, label, person),
+            calibration_error=metrics.calibration_error(probability, label),
+        )
+
+
+class HistoryScore(msgspec.Struct, frozen=True):
+    """Log losses of the rows with a certain amount of own history.
+
+    Attributes
+    ----------
+    least, most : int, int or None
+        Earlier observations, both included.
+    rows : int
+        How many rows there are.
+    log_loss, base_rate_log_loss : float
+        Of the model and of the running base rate.
+    """
+
+    least: int
+    most: int | None
+    rows: int
+    log_loss: float
+    base_rate_log_loss: float
+
+
+class ReliabilityBin(msgspec.Struct, frozen=True):
+    """One of ten bins of equal mass: what was predicted, and what happened."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How good the predictions of a replay were, beside the running base rate.
+
+    Attributes
+    ----------
+    people : int
+        Pairs of user and subject with at least one moment.
+    rows : int
+        Moments.
+    scored : int
+        Moments with a label, after the first seven of each person and subject.
+    positive_rate : float
+        Share of positives among the scored.
+    model, base_rate : Scores
+        On the same rows.
+    difference : metrics.Interval
+        Log loss of the model minus that of the base rate; 95 % bootstrap interval over people.
+    by_history : list of HistoryScore
+        By how many earlier observations there were.
+    reliability : list of ReliabilityBin
+        Of the model.
+    """
+
+    people: int
+    rows: int
+    scored: int
+    positive_rate: float
+    model: Scores
+    base_rate: Scores
+    difference: metrics.Interval
+    by_history: list[HistoryScore]
+    reliability: list[ReliabilityBin]
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> Summary:
+        """Return the summary of predictions."""
+        scored = predictions.select(predictions.scored)
+        label, person = scored.label, _person(scored)
+        losses = metrics.log_losses(scored.probability, label)
+        base_losses = metrics.log_losses(scored.base_rate, label)
+        bins = zip(*metrics.reliability(scored.probability, label), strict=True)
+        return cls(
+            people=len(np.unique(_person(predictions))),
+            rows=len(predictions),
+            scored=len(scored),
+            positive_rate=float(label.mean()) if len(label) else float("nan"),
+            model=Scores.of(scored.probability, label, person),
+            base_rate=Scores.of(scored.base_rate, label, person),
+            difference=metrics.bootstrap_difference(losses, base_losses, person),
+            by_history=_by_history(scored.earlier, losses, base_losses),
+            reliability=[ReliabilityBin(float(p), float(y), int(n)) for p, y, n in bins],
+        )
+
+
+def _person(predictions: Predictions) -> NDArray[np.intp]:
+    """Return a number for each pair of user and subject."""
+    subjects = max(len(predictions.subjects), 1)
+    return predictions.user.astype(np.intp) * subjects + predictions.subject
+
+
+def _by_history(
+    earlier: NDArray[np.int64], losses: NDArray[np.float64], base_losses: NDArray[np.float64]
+) -> list[HistoryScore]:
+    scores = []
+    for least, most in AMOUNTS:
+        rows = (earlier >= least) & (earlier <= (most or np.inf))
+        if count := int(np.count_nonzero(rows)):
+            means = float(losses[rows].mean()), float(base_losses[rows].mean())
+            scores.append(HistoryScore(least, most, count, *means))
+    return scores
