@@ -1,14 +1,14 @@
 //! Bayesian logistic regression that learns one outcome at a time.
 //!
-//! The weights are a Gaussian, `mean` and `covariance`. Each outcome moves them by one step of the
-//! extended Kalman filter for the logistic link; between outcomes they drift back to the prior by a
+//! The weights are a Gaussian, `mean` and `covariance`. Each outcome moves them to their posterior mode,
+//! and the covariance by the curvature there; between outcomes they drift back to the prior by a
 //! stationary (Ornstein-Uhlenbeck) step, so that old evidence fades at the rate `1 - retention`:
 //!
 //! `m ← m₀ + ρ (m - m₀)`, `P ← ρ² P + (1 - ρ²) P₀`.
 //!
 //! # Source
-//! Spiegelhalter & Lauritzen 1990 (sequential updating); Fahrmeir 1992 (posterior mode by the extended
-//! Kalman filter); MacKay 1992 for the moderated output `σ(μ / √(1 + π v / 8))`.
+//! Spiegelhalter & Lauritzen 1990 (sequential updating of a Gaussian at the posterior mode); Fahrmeir
+//! 1992 (the filter with drift); MacKay 1992 for the moderated output `σ(μ / √(1 + π v / 8))`.
 
 use crate::{
     error::{Error, Result},
@@ -17,6 +17,9 @@ use crate::{
 
 /// The most weights, the constant counted.
 pub(crate) const MAX_WEIGHTS: usize = 64;
+
+/// Steps towards the posterior mode of an outcome's log odds.
+const MODE_STEPS: usize = 6;
 
 /// Length of the state for `n` weights: the mean, then the lower triangle of the covariance by rows.
 pub(crate) const fn len(n: usize) -> usize {
@@ -59,11 +62,10 @@ pub(crate) fn learn(
     let n = z.len();
     let mut gain = [0.0; MAX_WEIGHTS];
     let (log_odds, variance) = project(state, z, &mut gain);
-    let p = math::sigmoid(log_odds);
+    let p = math::sigmoid(posterior_mode(log_odds, variance, outcome));
+    let error = outcome - p;
     let information = p * (1.0 - p);
-    let scale = 1.0 / (1.0 + information * variance);
-    let error = (outcome - p) * scale;
-    let shrink = information * scale;
+    let shrink = information / (1.0 + information * variance);
     let keep = retention * retention;
     let (mean, covariance) = state.split_at_mut(n);
     for i in 0..n {
@@ -98,6 +100,30 @@ pub(crate) fn check(state: &[f64], n: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The most probable log odds `a` after the outcome, from a Gaussian before it: the root of
+/// `a = mean + variance (outcome - σ(a))`.
+///
+/// It lies between the mean and the step of the linearised filter, which overshoots far from 0; Newton's
+/// method, kept inside that bracket, is exact to rounding after a few steps.
+fn posterior_mode(mean: f64, variance: f64, outcome: f64) -> f64 {
+    let excess = |a: f64| a - mean - variance * (outcome - math::sigmoid(a));
+    let far = mean + variance * (outcome - math::sigmoid(mean));
+    let (mut low, mut high) = if far < mean { (far, mean) } else { (mean, far) };
+    let mut a = mean;
+    for _ in 0..MODE_STEPS {
+        let p = math::sigmoid(a);
+        let value = excess(a);
+        if value > 0.0 {
+            high = a;
+        } else {
+            low = a;
+        }
+        let newton = a - value / (1.0 + variance * p * (1.0 - p));
+        a = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+    }
+    a
 }
 
 /// `(m·z, z·P z)`, with `P z` in `gain`.

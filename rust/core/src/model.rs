@@ -196,17 +196,20 @@ pub struct Prior<'a> {
 impl<'a> Prior<'a> {
     /// Nothing from other people: fixed weights that say "the rates are about right", no network.
     ///
-    /// The constant 0; overall rate 0.6; moving rates 0, 0, 0.2, 0; slot 0.4; after 0.3; last outcome
-    /// and last in the slot 0.1; inputs that are rates 0.1, the rest 0; all variances 0.1.
+    /// Means: overall rate 0.6; moving rates 0, 0, 0.2, 0; slot 0.35; after 0.25; last outcome and last in
+    /// the slot 0.1; inputs that are rates 0.1; all else 0. Variances: constant 0.3; running rates 0.1;
+    /// inputs that are rates 0.25, other inputs 0.5.
     #[must_use]
     pub fn uninformed(config: &ModelConfig) -> Self {
         let mut mean = [0.0; logistic::MAX_WEIGHTS];
-        mean[..N_RATES].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.4, 0.3, 0.1, 0.1]);
+        mean[..N_RATES].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.35, 0.25, 0.1, 0.1]);
+        let mut variance = [0.1; logistic::MAX_WEIGHTS];
+        variance[0] = 0.3;
         for i in 0..config.n_inputs.min(MAX_INPUTS) {
-            mean[N_RATES + i] = if config.is_rate(i) { 0.1 } else { 0.0 };
+            (mean[N_RATES + i], variance[N_RATES + i]) =
+                if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
         }
-        let variance = [0.1; logistic::MAX_WEIGHTS];
-        let experts = [0.10, 0.02, 0.02, 0.03, 0.05, 0.05, 0.04, 0.35, 0.24, 0.0, 0.10];
+        let experts = [0.08, 0.01, 0.01, 0.02, 0.04, 0.04, 0.02, 0.30, 0.48, 0.12, 0.05];
         Self { network: None, mean, variance, experts: normalised(experts, config, false) }
     }
 
