@@ -15,7 +15,7 @@ public struct HabitFeatures: Hashable, Sendable {
     public var remindersOpenedToday: Float
     /// Local time of day, in days since local midnight.
     public var hourOfDay: Float
-    /// `(Σ 0.8ᵃ yₐ + 2 r) / (Σ 0.8ᵃ + 2)`: label `yₐ` of age `a`, long rate `r`.
+    /// `(Σ 0.8ᵃ yₐ + 2 r) / (Σ 0.8ᵃ + 2)`: label `yₐ` of age `a` below 48, long rate `r`.
     public var recentRate: Float
     /// `(s + 4 r) / (n + 4)`: `s` positive of `n` windows of the same slot.
     public var sameSlotRate: Float
@@ -63,7 +63,7 @@ extension HabitFeatures {
 
     private static func recentRate(_ past: [AsOf.Past], _ long: Double) -> Double {
         var (positive, known, weight) = (0.0, 0.0, 1.0)
-        for window in past {
+        for window in past.prefix(48) {
             if window.isPositive { positive += weight }
             known += weight
             weight *= 0.8

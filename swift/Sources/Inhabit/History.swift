@@ -46,12 +46,11 @@ struct History {
         let at = moment.at.microseconds
         let known = knownFrom.partitionIndex { $0 >= at }
         let began = known == 0 ? never : earliest[known - 1]
-        let opened = windows.partitionIndex { $0.at.microseconds >= at }
+        // Open windows stay out: what is known of them early is only ever "yes".
+        let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
         var past: [AsOf.Past] = []
-        for index in (max(begun, opened - Self.length)..<max(begun, opened)).reversed() {
-            // Open windows stay out: what is known of them early is only ever "yes".
-            guard evidence[index].maturesAt <= at else { continue }
+        for index in (max(begun, closed - Self.length)..<max(begun, closed)).reversed() {
             let label = evidence[index].known(at: at)
             guard label != .unknown else { continue }
             past.append(
@@ -81,8 +80,8 @@ extension History {
             let since = schedule.localStart(ofDay: today - days)
             clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
             windows = schedule.moments(on: clock, window: target.window, days: today - days...today)
-            days *= 2  // jumps of the clock may have swallowed moments
-        } while windows.partitionIndex { $0.at.microseconds >= at } < length && windows[0].windowEnd > began
+            days *= 2  // long windows, or moments swallowed by jumps of the clock
+        } while windows.partitionIndex { $0.windowEnd + target.grace > at } < length && windows[0].windowEnd > began
 
         let moment = schedule.moment(at: now, on: clock, window: target.window)
         var query = EventQuery(subject: target.subject)

@@ -216,10 +216,15 @@ extension Schedule {
     }
 
     /// The moments of a log before an instant: from the first one whose window reaches its first event.
-    func moments(of own: [UserEvent], on clock: LocalClock, window: Window, before end: Int64) -> [Moment] {
-        guard let first = own.map(\.seenAt).min(), first <= end else { return [] }
-        return moments(on: clock, window: window, from: first, to: end)
-            .filter { $0.windowEnd > first && $0.at.microseconds < end }
+    ///
+    /// Without an instant the log is finished: up to the last moment whose window begins no later than its end.
+    func moments(of own: [UserEvent], on clock: LocalClock, window: Window, before end: Int64?) -> [Moment] {
+        let seen = own.map(\.seenAt)
+        guard let first = seen.min(), let last = seen.max(), first <= end ?? last else { return [] }
+        return moments(on: clock, window: window, from: first, to: end ?? last).filter { moment in
+            let isBefore = end.map { moment.at.microseconds < $0 } ?? (moment.windowStart <= last)
+            return moment.windowEnd > first && isBefore
+        }
     }
 
     /// One moment at any instant.

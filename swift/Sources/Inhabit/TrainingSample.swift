@@ -30,9 +30,12 @@ struct Samples {
 
     /// What was recorded before `now` makes samples of the moments before.
     ///
-    /// - Parameter events: all events of one person, in order; other subjects tell the local time.
-    init(events all: [UserEvent], target: Target, schedule: Schedule, before now: Int64) {
-        let events = all.filter { $0.seenAt < now }
+    /// - Parameters:
+    ///   - events: all events of one person, in order; other subjects tell the local time.
+    ///   - now: `nil` takes the log as finished: up to the last moment whose window begins no later than its end.
+    init(events all: [UserEvent], target: Target, schedule: Schedule, before now: Int64?) {
+        let events = now.map { now in all.filter { $0.seenAt < now } } ?? all
+        let end = now ?? (events.map(\.seenAt).max() ?? -1) + 1
         let clock = LocalClock(of: events)
         let own = events.filter { $0.subject == target.subject || $0.subject.isEmpty }
         moments = schedule.moments(of: own, on: clock, window: target.window, before: now)
@@ -51,8 +54,8 @@ struct Samples {
         let evidence = moments.map {
             Evidence(target, happened: happened, skipped: skipped, from: $0.windowStart, to: $0.windowEnd)
         }
-        labels = evidence.map { $0.label(asOf: now) }
-        matured = evidence.map { $0.maturesAt <= now }
+        labels = evidence.map { $0.label(asOf: end) }
+        matured = evidence.map { $0.maturesAt <= end }
         let instants = moments.map(\.at.microseconds)
         learnAt = evidence.map { evidence in instants.partitionIndex { $0 >= evidence.maturesAt } }
     }
