@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::simd;
+
 /// The result of every fallible call of the core.
 pub type Result<T> = core::result::Result<T, Error>;
 
@@ -78,9 +80,7 @@ pub(crate) fn check_room(argument: &'static str, expected: usize, actual: usize)
 
 /// Refuses NaN and infinities.
 pub(crate) fn check_finite(argument: &'static str, values: &[f32]) -> Result<()> {
-    // Branch-free over the whole slice first: the common case is that all is well.
-    let worst = values.iter().fold(0u32, |worst, v| worst.max(v.to_bits() & 0x7fff_ffff));
-    if worst < f32::INFINITY.to_bits() {
+    if simd::all_finite(values) {
         return Ok(());
     }
     let index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);

@@ -6,7 +6,7 @@
 use crate::{
     lanes::Lanes,
     loss::Loss,
-    network::{Layer, LossSum, MAX_LAYERS, Network, Samples},
+    network::{Activate, Layer, LossSum, MAX_LAYERS, Network, Samples, with_activation},
     optimizer::Step,
     simd::Vectors,
 };
@@ -40,16 +40,26 @@ pub(crate) fn forward<L: Lanes, P: Parameters<L>>(
     for layer in network.layers() {
         let (done, rest) = units.split_at_mut(start);
         let inputs = if start == 0 { x } else { &done[before..] };
-        for k in 0..layer.outputs {
-            let row = layer.weights + k * layer.inputs;
-            let mut sum = parameters.at(layer.biases + k);
-            for i in 0..layer.inputs {
-                sum = L::load(&inputs[i * L::WIDTH..]).mul_add(parameters.at(row + i), sum);
-            }
-            layer.activation.apply(sum).store(&mut rest[k * L::WIDTH..]);
-        }
+        with_activation!(layer.activation, forward_layer::<L, P>(&layer, parameters, inputs, rest));
         before = start;
         start += layer.outputs * L::WIDTH;
+    }
+}
+
+#[inline(always)]
+fn forward_layer<L: Lanes, P: Parameters<L>, A: Activate>(
+    layer: &Layer,
+    parameters: P,
+    inputs: &[f32],
+    outputs: &mut [f32],
+) {
+    for k in 0..layer.outputs {
+        let row = layer.weights + k * layer.inputs;
+        let mut sum = parameters.at(layer.biases + k);
+        for i in 0..layer.inputs {
+            sum = L::load(&inputs[i * L::WIDTH..]).mul_add(parameters.at(row + i), sum);
+        }
+        A::apply(sum).store(&mut outputs[k * L::WIDTH..]);
     }
 }
 
@@ -89,19 +99,33 @@ pub(crate) fn backward<L: Lanes, P: Parameters<L>>(
             L::load(target).add(delta).store(target);
         }
         if index > 0 {
-            for i in 0..layer.inputs {
-                let weights = layer.weights + i;
-                let mut slope = L::load(current).mul(parameters.at(weights));
-                for k in 1..layer.outputs {
-                    let weight = parameters.at(weights + k * layer.inputs);
-                    slope = L::load(&current[k * L::WIDTH..]).mul_add(weight, slope);
-                }
-                let h = L::load(&inputs[i * L::WIDTH..]);
-                let slope = layers[index - 1].activation.chain(slope, h);
-                slope.store(&mut previous[(inputs_start + i) * L::WIDTH..]);
-            }
+            let slopes = &mut previous[inputs_start * L::WIDTH..];
+            with_activation!(
+                layers[index - 1].activation,
+                backward_layer::<L, P>(&layer, parameters, current, inputs, slopes)
+            );
         }
         end = start;
+    }
+}
+
+/// Writes dL/dz of the layer before `layer`.
+#[inline(always)]
+fn backward_layer<L: Lanes, P: Parameters<L>, A: Activate>(
+    layer: &Layer,
+    parameters: P,
+    deltas: &[f32],
+    inputs: &[f32],
+    slopes: &mut [f32],
+) {
+    for i in 0..layer.inputs {
+        let weights = layer.weights + i;
+        let mut slope = L::load(deltas).mul(parameters.at(weights));
+        for k in 1..layer.outputs {
+            let weight = parameters.at(weights + k * layer.inputs);
+            slope = L::load(&deltas[k * L::WIDTH..]).mul_add(weight, slope);
+        }
+        A::chain(slope, L::load(&inputs[i * L::WIDTH..])).store(&mut slopes[i * L::WIDTH..]);
     }
 }
 
@@ -185,6 +209,18 @@ pub(crate) fn batch_gradient<V: Vectors>(
         }
         backward::<V::One, _>(network, Shared(parameters), x, units, deltas, gradient);
     }
+}
+
+/// Whether there is neither NaN nor infinity.
+#[inline(always)]
+pub(crate) fn all_finite<V: Vectors>(values: &[f32]) -> bool {
+    // All bits but the sign, as a signed number: finite ones are below infinity. No branch, so that
+    // the compiler takes many at a time; the common case is that all is well.
+    let mut worst = 0;
+    for value in values {
+        worst = worst.max((value.to_bits() & 0x7fff_ffff) as i32);
+    }
+    worst < f32::INFINITY.to_bits() as i32
 }
 
 /// The step of all parameters of one person.

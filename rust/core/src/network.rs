@@ -32,29 +32,83 @@ pub enum Activation {
     Sigmoid,
 }
 
-impl Activation {
-    #[inline(always)]
-    pub(crate) fn apply<L: Lanes>(self, z: L) -> L {
-        match self {
-            Self::Identity => z,
-            Self::Relu => z.max(L::splat(0.0)),
-            Self::Tanh => math::tanh_lanes(z),
-            Self::Sigmoid => math::sigmoid_lanes(z),
-        }
-    }
-
+/// An [`Activation`] that the compiler knows, so that no kernel branches on it in its inner loops.
+pub(crate) trait Activate {
+    /// `f(z)`
+    fn apply<L: Lanes>(z: L) -> L;
     /// `slope · f'(z)`, from the output `h = f(z)`.
+    fn chain<L: Lanes>(slope: L, h: L) -> L;
+}
+
+pub(crate) struct Identity;
+pub(crate) struct Relu;
+pub(crate) struct Tanh;
+pub(crate) struct Sigmoid;
+
+impl Activate for Identity {
     #[inline(always)]
-    pub(crate) fn chain<L: Lanes>(self, slope: L, h: L) -> L {
-        let one = L::splat(1.0);
-        match self {
-            Self::Identity => slope,
-            Self::Relu => slope.where_positive(h),
-            Self::Tanh => slope.mul(one.sub(h.mul(h))),
-            Self::Sigmoid => slope.mul(h.mul(one.sub(h))),
-        }
+    fn apply<L: Lanes>(z: L) -> L {
+        z
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(slope: L, _: L) -> L {
+        slope
     }
 }
+
+impl Activate for Relu {
+    #[inline(always)]
+    fn apply<L: Lanes>(z: L) -> L {
+        z.max(L::splat(0.0))
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(slope: L, h: L) -> L {
+        slope.where_positive(h)
+    }
+}
+
+impl Activate for Tanh {
+    #[inline(always)]
+    fn apply<L: Lanes>(z: L) -> L {
+        math::tanh_lanes(z)
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(slope: L, h: L) -> L {
+        slope.mul(L::splat(1.0).sub(h.mul(h)))
+    }
+}
+
+impl Activate for Sigmoid {
+    #[inline(always)]
+    fn apply<L: Lanes>(z: L) -> L {
+        math::sigmoid_lanes(z)
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(slope: L, h: L) -> L {
+        slope.mul(h.mul(L::splat(1.0).sub(h)))
+    }
+}
+
+/// Calls `$function::<$($generic,)* A>(...)` with the type `A` of the activation `$activation`.
+macro_rules! with_activation {
+    ($activation:expr, $function:ident::<$($generic:ty),*>($($argument:expr),* $(,)?)) => {
+        match $activation {
+            crate::network::Activation::Identity => {
+                $function::<$($generic,)* crate::network::Identity>($($argument),*)
+            }
+            crate::network::Activation::Relu => {
+                $function::<$($generic,)* crate::network::Relu>($($argument),*)
+            }
+            crate::network::Activation::Tanh => {
+                $function::<$($generic,)* crate::network::Tanh>($($argument),*)
+            }
+            crate::network::Activation::Sigmoid => {
+                $function::<$($generic,)* crate::network::Sigmoid>($($argument),*)
+            }
+        }
+    };
+}
+pub(crate) use with_activation;
 
 /// One affine layer: where it is in the flat parameters, and what it is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Shared},
     lanes::{Lanes, MAX_WIDTH},
-    network::{LossSum, Network, Samples},
+    network::{Activate, LossSum, Network, Samples, with_activation},
     simd::Vectors,
 };
 
@@ -27,7 +27,10 @@ pub(crate) fn predict<V: Vectors>(
     let rows = x.len() / n_inputs;
     let mut done = 0;
     if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
-        done = predict_default::<V::Wide>(parameters, network, x, output, linked);
+        done = with_activation!(
+            network.hidden(),
+            predict_default::<V::Wide>(parameters, network, x, output, linked)
+        );
     } else if scratch.len() >= V::Wide::WIDTH * (n_inputs + n_units) {
         let width = V::Wide::WIDTH;
         let (columns, units) = scratch.split_at_mut(n_inputs * width);
@@ -70,14 +73,13 @@ fn is_default(network: &Network) -> bool {
 
 /// As [`predict`], for 10-16-8-1 with everything in registers; returns how many rows are done.
 #[inline(always)]
-fn predict_default<L: Lanes>(
+fn predict_default<L: Lanes, A: Activate>(
     p: &[f32; 321],
     network: &Network,
     x: &[f32],
     output: &mut [f32],
     linked: bool,
 ) -> usize {
-    let activation = network.hidden();
     let rows = x.len() / 10;
     let mut done = 0;
     while done + L::WIDTH <= rows {
@@ -95,7 +97,7 @@ fn predict_default<L: Lanes>(
             for i in 0..10 {
                 sum = inputs[i].mul_add(L::splat(p[k * 10 + i]), sum);
             }
-            units[k] = activation.apply(sum);
+            units[k] = A::apply(sum);
         }
         let mut z = L::splat(p[320]);
         for j in 0..8 {
@@ -103,7 +105,7 @@ fn predict_default<L: Lanes>(
             for k in 0..16 {
                 sum = units[k].mul_add(L::splat(p[176 + j * 16 + k]), sum);
             }
-            z = activation.apply(sum).mul_add(L::splat(p[312 + j]), z);
+            z = A::apply(sum).mul_add(L::splat(p[312 + j]), z);
         }
         let z = if linked { network.loss().link(z) } else { z };
         z.store(&mut output[done..]);

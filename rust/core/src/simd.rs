@@ -119,6 +119,8 @@ macro_rules! entry_points {
 }
 
 entry_points! {
+    /// [`kernel::all_finite`]
+    fn all_finite(values: &[f32]) -> bool = kernel::all_finite;
     /// [`neurons::train`]
     fn train_neurons(
         blocks: &mut neurons::Blocks,
