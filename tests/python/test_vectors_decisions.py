@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "vectors"))
 
-import make_decisions  # noqa: E402
+import make_decisions
 
 
 def test_the_file_is_what_its_script_makes() -> None:
