@@ -90,6 +90,8 @@ def test_event_and_row_are_the_same_thing(event):
             EventError,
             "whole",
         ),
+        ({"occurred_at": datetime.min.replace(tzinfo=UTC)}, EventError, "years 2 to 9998"),
+        ({"recorded_at": datetime.max.replace(tzinfo=UTC)}, EventError, "recorded_at must lie"),
         ({"value": float("nan")}, NonFiniteError, "finite"),
         ({"value": float("-inf")}, NonFiniteError, "finite"),
         ({"kind": ""}, EventError, "kind must be 1 to 256"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
 from typing import Final, NamedTuple
@@ -17,7 +18,7 @@ REMINDER_TAPPED: Final = "reminder_tapped"
 HABIT_COMPLETED: Final = "habit_completed"
 HABIT_SKIPPED: Final = "habit_skipped"
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (naive: UTC is meant)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NOT_IN_A_NAME: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -28,20 +29,29 @@ def us_from_datetime(time: datetime, name: str = "time") -> int:
     Raises
     ------
     EventError
-        If `time` is naive; `name` is what the message calls it.
+        If `time` is naive, or in the first or last year that Python knows;
+        `name` is what the message calls it.
     """
-    if time.utcoffset() is None:
+    return _us_and_offset(time, name)[0]
+
+
+def _us_and_offset(time: datetime, name: str) -> tuple[int, timedelta]:
+    offset = time.utcoffset()
+    if offset is None:
         raise EventError(
             f"{name} must have a UTC offset, got {time.isoformat()}: a local time alone names no "
             f"instant. Write {time.isoformat()}+02:00, or datetime.now().astimezone() for now"
         )
-    return (time - _EPOCH) // _MICROSECOND
+    if not 2 <= time.year <= 9998:
+        raise EventError(f"{name} must lie in the years 2 to 9998, got {time.isoformat()}")
+    return (time.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND, offset
 
 
 def datetime_from_us(time_us: int, utc_offset_s: int = 0) -> datetime:
     """Offset-aware local time of the instant `time_us`; the inverse of `us_from_datetime`."""
-    local = timezone(timedelta(seconds=int(utc_offset_s))) if utc_offset_s else UTC
-    return (_EPOCH + timedelta(microseconds=int(time_us))).astimezone(local)
+    offset = timedelta(seconds=int(utc_offset_s))
+    local = _EPOCH + timedelta(microseconds=int(time_us)) + offset
+    return local.replace(tzinfo=timezone(offset) if offset else UTC)
 
 
 class EventRow(NamedTuple):
@@ -71,9 +81,7 @@ class EventRow(NamedTuple):
         id: str | None = None,  # noqa: A002
     ) -> EventRow:
         """Return the row of an event, or raise `EventError` saying what is wrong with it."""
-        occurred_at_us = us_from_datetime(occurred_at, "occurred_at")
-        offset = occurred_at.utcoffset()
-        assert offset is not None  # us_from_datetime has seen to it
+        occurred_at_us, offset = _us_and_offset(occurred_at, "occurred_at")
         if offset.microseconds:
             raise EventError(f"the UTC offset of occurred_at must be whole seconds, got {offset}")
         if recorded_at is None:
@@ -179,10 +187,15 @@ class Event:
 def _check_name(what: str, name: str) -> None:
     if not isinstance(name, str):
         raise EventError(f"{what} must be a string, got {type(name).__name__}")
-    if not 1 <= len(name) <= 256 or _NOT_IN_A_NAME.search(name):
+    if not _is_name(name):
         raise EventError(
             f"{what} must be 1 to 256 characters without control characters, got {name[:60]!r}"
         )
+
+
+@lru_cache(maxsize=256)  # a log has few names and many rows
+def _is_name(name: str) -> bool:
+    return 1 <= len(name) <= 256 and not _NOT_IN_A_NAME.search(name)
 
 
 def content_id(subject: str, kind: str, occurred_at_us: int, value: float | None) -> str:
