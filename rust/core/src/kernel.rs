@@ -199,7 +199,7 @@ pub(crate) fn batch_gradient<V: Vectors>(
         for output in 0..y.len() {
             let z = V::One::load(&units[first_output + output..]);
             let y = V::One::load(&y[output..]);
-            let delta = network.loss().link(z).sub(y).mul(scale);
+            let delta = network.loss().error(z, y).mul(scale);
             delta.store(&mut deltas[first_output + output..]);
             if let Some(losses) = &mut losses {
                 let mut loss = [0.0];

@@ -9,7 +9,7 @@ use crate::{
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
     network::{Activation, LossSum, Network, Samples},
-    optimizer::Pace,
+    optimizer::{self, Pace},
     simd::Vectors,
 };
 
@@ -93,6 +93,10 @@ impl Blocks {
     /// Every parameter, in some order, and zeros.
     pub(crate) fn parameters(&self) -> &[f32] {
         &self.parameters.0
+    }
+
+    pub(crate) fn settle(&mut self) {
+        optimizer::settle(&mut self.first.0, &mut self.second.0);
     }
 
     pub(crate) fn unpack_parameters(&self, parameters: &mut [f32]) {
@@ -217,50 +221,13 @@ fn forward<V: Vectors>(
     round: &mut Round,
 ) {
     let p = &parameters.0;
-    let zero = V::Wide::splat(0.0);
-    // Four samples at a time, so that four chains of fused multiply-adds are under way.
-    let mut unit = 0;
-    while unit < UNITS_1 {
-        let mut weights = [zero; INPUTS];
-        for i in 0..INPUTS {
-            weights[i] = V::Wide::load(&p[WEIGHTS_1 + i * UNITS_1 + unit..]);
-        }
-        let bias = V::Wide::load(&p[BIASES_1 + unit..]);
-        let mut s = 0;
-        while s < n && s + 4 <= ROUND {
-            let mut sums = [bias; 4];
-            for i in 0..INPUTS {
-                for q in 0..4 {
-                    sums[q] = V::Wide::splat(x[s + q][i]).mul_add(weights[i], sums[q]);
-                }
-            }
-            for q in 0..4 {
-                sums[q].max(zero).store(&mut round.units_1[s + q][unit..]);
-            }
-            s += 4;
-        }
-        unit += V::Wide::WIDTH;
+    // Several samples at a time, so that several chains of multiply-adds are under way.
+    if V::Wide::WIDTH == UNITS_1 {
+        forward_1::<V::Wide, 8>(p, x, n, round);
+    } else {
+        forward_1::<V::Wide, 4>(p, x, n, round);
     }
-    let zero = V::Half::splat(0.0);
-    let mut unit = 0;
-    while unit < UNITS_2 {
-        let bias = V::Half::load(&p[BIASES_2 + unit..]);
-        let mut s = 0;
-        while s < n && s + 4 <= ROUND {
-            let mut sums = [bias; 4];
-            for k in 0..UNITS_1 {
-                let weights = V::Half::load(&transposed[k][unit..]);
-                for q in 0..4 {
-                    sums[q] = V::Half::splat(round.units_1[s + q][k]).mul_add(weights, sums[q]);
-                }
-            }
-            for q in 0..4 {
-                sums[q].max(zero).store(&mut round.units_2[(s + q) * UNITS_2 + unit..]);
-            }
-            s += 4;
-        }
-        unit += V::Half::WIDTH;
-    }
+    forward_2::<V::Half, 8>(p, transposed, n, round);
     // The last sum and everything after it with lanes = samples.
     let bias = V::Wide::splat(p[BIAS_3]);
     let mut s = 0;
@@ -271,9 +238,70 @@ fn forward<V: Vectors>(
             z = units[k].mul_add(V::Wide::splat(p[WEIGHTS_3 + k]), z);
         }
         z.store(&mut round.logits[s..]);
-        let error = Loss::BceWithLogits.link(z).sub(V::Wide::load(&round.targets[s..]));
+        let error = Loss::BceWithLogits.error(z, V::Wide::load(&round.targets[s..]));
         error.mul(V::Wide::load(&round.scales[s..])).store(&mut round.deltas_3[s..]);
         s += V::Wide::WIDTH;
+    }
+}
+
+#[inline(always)]
+fn forward_1<L: Lanes, const CHAINS: usize>(
+    p: &[f32; LENGTH],
+    x: &[&[f32; INPUTS]; ROUND],
+    n: usize,
+    round: &mut Round,
+) {
+    let zero = L::splat(0.0);
+    let mut unit = 0;
+    while unit < UNITS_1 {
+        let mut weights = [zero; INPUTS];
+        for i in 0..INPUTS {
+            weights[i] = L::load(&p[WEIGHTS_1 + i * UNITS_1 + unit..]);
+        }
+        let bias = L::load(&p[BIASES_1 + unit..]);
+        let mut s = 0;
+        while s < n && s + CHAINS <= ROUND {
+            let mut sums = [bias; CHAINS];
+            for i in 0..INPUTS {
+                for q in 0..CHAINS {
+                    sums[q] = L::splat(x[s + q][i]).mul_add(weights[i], sums[q]);
+                }
+            }
+            for q in 0..CHAINS {
+                sums[q].max(zero).store(&mut round.units_1[s + q][unit..]);
+            }
+            s += CHAINS;
+        }
+        unit += L::WIDTH;
+    }
+}
+
+#[inline(always)]
+fn forward_2<L: Lanes, const CHAINS: usize>(
+    p: &[f32; LENGTH],
+    transposed: &[[f32; UNITS_2]; UNITS_1],
+    n: usize,
+    round: &mut Round,
+) {
+    let zero = L::splat(0.0);
+    let mut unit = 0;
+    while unit < UNITS_2 {
+        let bias = L::load(&p[BIASES_2 + unit..]);
+        let mut s = 0;
+        while s < n && s + CHAINS <= ROUND {
+            let mut sums = [bias; CHAINS];
+            for k in 0..UNITS_1 {
+                let weights = L::load(&transposed[k][unit..]);
+                for q in 0..CHAINS {
+                    sums[q] = L::splat(round.units_1[s + q][k]).mul_add(weights, sums[q]);
+                }
+            }
+            for q in 0..CHAINS {
+                sums[q].max(zero).store(&mut round.units_2[(s + q) * UNITS_2 + unit..]);
+            }
+            s += CHAINS;
+        }
+        unit += L::WIDTH;
     }
 }
 

@@ -73,6 +73,20 @@ impl Powers {
     pub(crate) const START: Self = Self { beta1: 1.0, beta2: 1.0 };
 }
 
+/// Rounds moments to 0 that are too small to move a parameter, at the end of each epoch.
+///
+/// A unit that fell silent has no gradient; its moments decay towards the subnormal numbers and stay
+/// there, and every later step would be several times slower.
+#[inline]
+pub(crate) fn settle(first: &mut [f32], second: &mut [f32]) {
+    for m in first {
+        *m = if m.abs() < 1e-24 { 0.0 } else { *m };
+    }
+    for v in second {
+        *v = if *v < 1e-33 { 0.0 } else { *v };
+    }
+}
+
 /// Steps one after the other.
 #[derive(Debug)]
 pub(crate) struct Pace<'a> {

@@ -11,7 +11,7 @@ use crate::{
     kernel::Rows,
     network::{LossSum, Network, Samples},
     neurons::{self, Blocks},
-    optimizer::{Optimizer, Pace, Powers},
+    optimizer::{self, Optimizer, Pace, Powers},
     random::SplitMix64,
     simd::{self, InstructionSet},
 };
@@ -147,6 +147,13 @@ impl<'m> Numbers<'m> {
             None => check_finite("parameters", self.parts.parameters),
         }
         .is_ok()
+    }
+
+    fn settle(&mut self) {
+        match &mut self.blocks {
+            Some(blocks) => blocks.settle(),
+            None => optimizer::settle(self.parts.first, self.parts.second),
+        }
     }
 
     /// The parts, with the parameters of now.
@@ -382,6 +389,7 @@ impl Training {
             self.status = Status::Cancelled;
             return Err(Error::Diverged { epoch: self.epoch });
         }
+        numbers.settle();
         let loss = if self.config.track_loss { self.losses.mean() } else { f64::NAN };
         self.losses = LossSum::default();
         let mut validation_loss = f64::NAN;
