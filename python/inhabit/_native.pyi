@@ -445,6 +445,21 @@ class Prior:
     def variance(self) -> NDArray[np.float64]: ...
     @property
     def experts(self) -> NDArray[np.float64]: ...
+    def tensors(self) -> dict[str, NDArray[np.float32] | NDArray[np.float64]]:
+        """Return copies of all that the prior is: what a prior file stores.
+
+        ``model.config`` (float64, see ``rust/core/src/generation.rs``), ``prior.mean``,
+        ``prior.variance`` and ``prior.experts`` (float64), ``prior.network`` (float32) if there is one.
+        """
+    @staticmethod
+    def from_tensors(tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]]) -> Prior:
+        """Return the prior that `tensors` was called on, also from the tensors of a `Model`.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ConfigError
+            For tensors that are missing or hold numbers that no prior has.
+        """
 
 @final
 class Model:
@@ -472,15 +487,17 @@ class Model:
     ) -> Model:
         """Return the model that `tensors` was called on; it goes on with the same bits.
 
+        Configuration and prior are those in `tensors`, unless they are given.
+
         Raises
         ------
         ShapeError, NonFiniteError, ConfigError
             For numbers that no history leads to.
         """
     def tensors(self) -> dict[str, NDArray[np.float32] | NDArray[np.float64]]:
-        """Return copies of all that the model has learnt.
+        """Return copies of all that the model is: what `Generation` stores.
 
-        ``model.state`` (float64, ``[config.n_state]``), and with networks ``model.champion`` and
+        Configuration and prior as in `Prior.tensors`; what was learnt: ``model.state`` (float64, ``[config.n_state]``), and with networks ``model.champion`` and
         ``model.challenger`` (float32, ``[config.n_parameters]``): the personal network that is
         served, and the one trained last.
         """

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inhabit_core::{
     Network as Shape,
+    generation::{CONFIG_LEN, decode_config, encode_config},
     model::{self as core, Memory, N_EXPERTS, Scratch},
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
@@ -51,7 +52,8 @@ impl ModelConfig {
         let mut mask = 0;
         for rate in rates {
             if rate >= n_inputs.min(64) {
-                let message = format!("rates: expected indices of the {n_inputs} inputs, got {rate}");
+                let message =
+                    format!("rates: expected indices of the {n_inputs} inputs, got {rate}");
                 return Err(ConfigError::new_err(message));
             }
             mask |= 1 << rate;
@@ -178,7 +180,9 @@ impl Prior {
         let base = core::Prior::uninformed(&config);
         let network = match network {
             None => None,
-            Some(value) => Some(Floats::read("network", value)?.vector_of(config.n_parameters())?.into()),
+            Some(value) => {
+                Some(Floats::read("network", value)?.vector_of(config.n_parameters())?.into())
+            }
         };
         let mut prior = Self {
             config,
@@ -212,6 +216,32 @@ impl Prior {
         PyArray1::from_slice(py, &self.experts)
     }
 
+    fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.write_tensors(py, &self.config)
+    }
+
+    #[staticmethod]
+    fn from_tensors(tensors: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let numbers = tensor::<f64>(tensors, "model.config", CONFIG_LEN)?;
+        let numbers = numbers.as_slice().try_into().map_err(|_| {
+            ShapeError::new_err(format!("model.config: expected {CONFIG_LEN} numbers"))
+        })?;
+        let config = decode_config(numbers).into_py()?;
+        let network = match tensors.contains("prior.network")? {
+            true => Some(tensor(tensors, "prior.network", config.n_parameters())?.into()),
+            false => None,
+        };
+        let prior = Self {
+            network,
+            mean: tensor(tensors, "prior.mean", config.n_weights())?,
+            variance: tensor(tensors, "prior.variance", config.n_weights())?,
+            experts: tensor(tensors, "prior.experts", N_EXPERTS)?,
+            config,
+        };
+        prior.core()?;
+        Ok(prior)
+    }
+
     fn __repr__(&self) -> String {
         let network = if self.network.is_some() { "with" } else { "without" };
         format!("Prior(n_inputs={}, {network} a network)", self.config.n_inputs)
@@ -219,6 +249,23 @@ impl Prior {
 }
 
 impl Prior {
+    /// `config` and the prior as the tensors of a generation, see `inhabit_core::generation`.
+    fn write_tensors<'py>(
+        &self,
+        py: Python<'py>,
+        config: &core::ModelConfig,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let tensors = PyDict::new(py);
+        tensors.set_item("model.config", PyArray1::from_slice(py, &encode_config(config)))?;
+        tensors.set_item("prior.mean", self.mean(py))?;
+        tensors.set_item("prior.variance", self.variance(py))?;
+        tensors.set_item("prior.experts", self.experts(py))?;
+        if let Some(network) = self.network(py) {
+            tensors.set_item("prior.network", network)?;
+        }
+        Ok(tensors)
+    }
+
     fn core(&self) -> PyResult<core::Prior<'_>> {
         let Self { config, network, mean, variance, experts } = self;
         core::Prior::new(config, network.as_deref(), mean, variance, experts).into_py()
@@ -236,7 +283,11 @@ struct Owned {
 impl Owned {
     fn new(config: &core::ModelConfig) -> Self {
         let parameters = vec![0.0; config.n_parameters()];
-        Self { state: vec![0.0; config.n_state()], champion: parameters.clone(), challenger: parameters }
+        Self {
+            state: vec![0.0; config.n_state()],
+            champion: parameters.clone(),
+            challenger: parameters,
+        }
     }
 
     fn view(&mut self) -> Memory<'_> {
@@ -275,7 +326,13 @@ impl Model {
         config: Option<&Bound<'_, ModelConfig>>,
         prior: Option<&Bound<'_, Prior>>,
     ) -> PyResult<Self> {
-        let (config, prior) = setting(config, prior)?;
+        let stored = match (config, prior) {
+            (None, None) if tensors.contains("model.config")? => {
+                Some(Bound::new(tensors.py(), Prior::from_tensors(tensors)?)?)
+            }
+            _ => None,
+        };
+        let (config, prior) = setting(config, stored.as_ref().or(prior))?;
         let mut memory = Owned {
             state: tensor(tensors, "model.state", config.n_state())?,
             champion: tensor(tensors, "model.champion", config.n_parameters())?,
@@ -287,7 +344,7 @@ impl Model {
 
     fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let memory = self.lock();
-        let tensors = PyDict::new(py);
+        let tensors = self.prior.write_tensors(py, &self.config)?;
         tensors.set_item("model.state", PyArray1::from_slice(py, &memory.state))?;
         if self.config.n_parameters() > 0 {
             tensors.set_item("model.champion", PyArray1::from_slice(py, &memory.champion))?;
@@ -369,7 +426,10 @@ impl Model {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut core::Model<'_>) -> inhabit_core::Result<T>) -> PyResult<T> {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut core::Model<'_>) -> inhabit_core::Result<T>,
+    ) -> PyResult<T> {
         let prior = self.prior.core()?;
         let mut memory = self.lock();
         let mut model = core::Model::attach(&self.config, &prior, memory.view()).into_py()?;
@@ -505,12 +565,17 @@ fn column<'py, T: Element>(
     if array.len() == n && array.is_c_contiguous() {
         return Ok(array);
     }
-    let message = format!("{argument}: expected a contiguous array of shape ({n},), got {:?}", array.shape());
+    let message =
+        format!("{argument}: expected a contiguous array of shape ({n},), got {:?}", array.shape());
     Err(ShapeError::new_err(message))
 }
 
 /// The numbers of the tensor `name`; absent is empty.
-fn tensor<T: Element + Copy>(tensors: &Bound<'_, PyDict>, name: &str, n: usize) -> PyResult<Vec<T>> {
+fn tensor<T: Element + Copy>(
+    tensors: &Bound<'_, PyDict>,
+    name: &str,
+    n: usize,
+) -> PyResult<Vec<T>> {
     let Some(value) = tensors.get_item(name)? else {
         if n == 0 {
             return Ok(Vec::new());
