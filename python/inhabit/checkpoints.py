@@ -26,7 +26,6 @@ from functools import cached_property
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -135,7 +134,7 @@ class Generation:
 
     Parameters
     ----------
-    tensors : mapping of str to ndarray
+    tensors : dict of str to ndarray
         Vectors of float32, float64 or uint32 by name; finite numbers.
     manifest : Manifest
         What they were made from.
@@ -143,7 +142,7 @@ class Generation:
         Its place in a store, counted from 1; 0 when it is in none. Not part of the bytes.
     """
 
-    tensors: Mapping[str, _Tensor]
+    tensors: dict[str, Any]
     manifest: Manifest = field(default_factory=Manifest)
     number: int = 0
 
@@ -183,7 +182,7 @@ class Generation:
         tensors, text = checkpoint_decode(data)
         for value in tensors.values():
             value.flags.writeable = False
-        return cls(MappingProxyType(tensors), Manifest.from_json(text), number)
+        return cls(tensors, Manifest.from_json(text), number)
 
 
 def default_folder(subject: str) -> Path:
