@@ -2,16 +2,22 @@
 import PackageDescription
 
 #if os(Linux)
-    // The system's SQLite; Apple's SDKs bring a module of their own.
+    // The C library is built by cargo, see tools/swift; SQLite is the system's.
     let systemLibraries: [Target] = [
+        .systemLibrary(name: "CInhabit", path: "rust/capi/include"),
         .systemLibrary(
-            name: "CSQLite", path: "swift/Sources/CSQLite", providers: [.apt(["libsqlite3-dev"])])
+            name: "CSQLite", path: "swift/Sources/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     ]
+    let linked: [LinkerSetting] = [.linkedLibrary("inhabit")]
 #else
-    let systemLibraries: [Target] = []
+    // `make xcframework` builds it; Apple's SDKs bring SQLite.
+    let systemLibraries: [Target] = [
+        .binaryTarget(name: "CInhabit", path: "build/Inhabit.xcframework")
+    ]
+    let linked: [LinkerSetting] = []
 #endif
 
-// The Apple-only code is compiled and tested on Linux against a stand-in: see tools/swift.
+// The Apple-only code is compiled and tested on Linux against a stand-in, see tools/swift.
 let stubs: [Target] =
     Context.environment["INHABIT_APPLE_STUBS"] == nil
     ? [] : [.target(name: "BackgroundTasks", path: "swift/Stubs/BackgroundTasks")]
@@ -24,7 +30,8 @@ let package = Package(
         .target(
             name: "Inhabit",
             dependencies: (systemLibraries + stubs).map { .byName(name: $0.name) },
-            path: "swift/Sources/Inhabit"),
+            path: "swift/Sources/Inhabit",
+            linkerSettings: linked),
         .testTarget(name: "InhabitTests", dependencies: ["Inhabit"], path: "swift/Tests/InhabitTests"),
     ]
 )

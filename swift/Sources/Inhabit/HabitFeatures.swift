@@ -32,6 +32,9 @@ public struct HabitFeatures: Hashable, Sendable {
         "recent_rate", "same_slot_rate", "same_weekday_rate", "after_last_rate", "weekend",
     ]
 
+    /// Which of them estimate the target's probability; the model reads those as log odds. Bit 0 is the first.
+    static let rates: UInt64 = 0b01_1110_0010
+
     /// The ten numbers that the model reads.
     public var inputs: [Float] {
         [
