@@ -311,10 +311,30 @@ class LogAgainstModel(RuleBasedStateMachine):
         if kinds is since is until is None:
             if before is None:
                 assert self.log.count(subject) == len(expected)
-                first = self.log.first(subject)
-                assert first == (Event.from_row(expected[0]) if expected else None)
+            first = self.log.first(subject, before)
+            assert first == (Event.from_row(expected[0]) if expected else None)
             last = self.log.last(subject, before)
             assert last == (Event.from_row(expected[-1]) if expected else None)
+
+    @rule(
+        kind=some.kinds,
+        subjects=st.sets(some.subjects),
+        since=some.instants_us,
+        before=some.instants_us,
+    )
+    def occurrences(self, kind, subjects, since, before):
+        expected = [
+            (row.occurred_at_us, row.recorded_at_us, row.value)
+            for row in sorted(self.model.values(), key=order)
+            if row.kind == kind
+            and row.subject in subjects
+            and row.occurred_at_us >= since
+            and row.recorded_at_us < before
+        ]
+        found = self.log.occurrences(kind, tuple(subjects), since, before)
+        for column, values in zip(found, zip(*expected, strict=True), strict=False):
+            np.testing.assert_array_equal(column, np.array(values, dtype=column.dtype))
+        assert {len(column) for column in found} == {len(expected)}
 
     @rule(since=some.instants_us, length=st.integers(0, 400))
     def offsets(self, since, length):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
+
+_END_OF_TIME: Final = (1 << 63) - 1
 
 
 class EventLog:
@@ -260,21 +262,20 @@ class EventLog:
         """Return the latest event known before an instant, or None; flat in the log's age."""
         return self._end("DESC", subject, recorded_before_us)
 
-    def _end(
-        self, direction: str, subject: str | None, recorded_before_us: int | None
-    ) -> Event | None:
+    def _end(self, direction: str, subject: str | None, before_us: int | None) -> Event | None:
         order = f"occurred_at_us {direction}, recorded_at_us {direction}, id {direction}"
         rows = self._database.fetch(
             # One end of each (subject, kind) run, by index; then the end of those.
             "WITH ends AS (SELECT s.name AS subject, k.name AS kind,"  # noqa: S608
             " (SELECT id FROM events WHERE subject = s.id AND kind = k.id"
-            "  AND (:before IS NULL OR recorded_at_us < :before)"
+            # What is recorded by then has occurred by then: where to begin in the index.
+            "  AND occurred_at_us < :before AND recorded_at_us < :before"
             f" ORDER BY {order} LIMIT 1) AS id"
             " FROM subjects s CROSS JOIN kinds k"
             " WHERE :subject IS NULL OR s.name IN ('', :subject))"
             " SELECT id, ends.subject, ends.kind, occurred_at_us, utc_offset_s, recorded_at_us,"
             f" value FROM ends CROSS JOIN events USING (id) ORDER BY {order} LIMIT 1",
-            {"subject": subject, "before": recorded_before_us},
+            {"subject": subject, "before": _END_OF_TIME if before_us is None else int(before_us)},
         )
         return Event.from_row(EventRow(*rows[0])) if rows else None
 
@@ -325,7 +326,7 @@ class EventLog:
             try:
                 cursor = connection.execute(INSERT_DECISION, decision.to_row())
             except sqlite3.IntegrityError as error:
-                raise EventError(f"{decision} cannot be stored: {error}") from error
+                raise EventError(f"the decision cannot be stored: {error}") from error
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
