@@ -318,7 +318,7 @@ class ModelConfig:
     Parameters
     ----------
     n_inputs : int, default 10
-        Numbers in one input row, 1 to 54.
+        Numbers in one input row, 1 to 53.
     rates : sequence of int
         Which inputs are rates; they are read as log odds. By default those of the default features.
     hidden_layers : sequence of int or None
@@ -396,7 +396,8 @@ class ModelConfig:
     def seed(self) -> int: ...
     @property
     def n_weights(self) -> int:
-        """Weights of a logistic model: 10 for the constant and the running rates, then the inputs."""
+        """Weights of a logistic model: 11 for the constant, the running rates and the prior network,
+        then the inputs."""
     @property
     def n_state(self) -> int:
         """Length of the tensor ``model.state``."""

@@ -228,7 +228,7 @@ inhabit_status inhabit_model_size(const uint8_t *checkpoint, size_t checkpoint_s
  *
  * From a generation: the model goes on where it was saved, in Python or here. From a prior: a person
  * without history, who starts from what other people taught. `checkpoint` NULL: without a prior, for
- * `inputs` inputs (1 to 54) of which those with a bit in `rates` are rates in [0, 1] (bit 0 is input
+ * `inputs` inputs (1 to 53) of which those with a bit in `rates` are rates in [0, 1] (bit 0 is input
  * 0); otherwise `inputs` and `rates` are not looked at.
  * If this refuses, `memory` may be changed, and holds no model.
  */

@@ -37,13 +37,13 @@ pub const EXPERTS: [&str; 11] = [
 pub const N_EXPERTS: usize = EXPERTS.len();
 
 /// The most inputs a model can have.
-pub const MAX_INPUTS: usize = logistic::MAX_WEIGHTS - N_RATES;
+pub const MAX_INPUTS: usize = logistic::MAX_WEIGHTS - N_OWN;
 
 /// The most units, input and output included, that a model's network can have.
 pub const MAX_NETWORK_UNITS: usize = 256;
 
-/// The constant, and what the logistic models take from the running rates.
-const N_RATES: usize = 1 + 1 + DECAYS.len() + 4;
+/// What the logistic models see before the inputs: the constant, the running rates, the prior network.
+const N_OWN: usize = 1 + 1 + DECAYS.len() + 4 + 1;
 
 const LOGISTIC: usize = 7;
 const QUICK: usize = 8;
@@ -52,6 +52,9 @@ const PERSONAL: usize = 10;
 
 /// Every expert's probability is kept inside `[CLIP, 1 - CLIP]`, so that no loss is infinite.
 const CLIP: f64 = 1e-3;
+
+/// The prior network's log odds are kept inside ± this for the logistic models.
+const MOST_LOG_ODDS: f64 = 5.0;
 
 /// Rates become log odds inside these bounds for the logistic models and for the networks.
 const LOGISTIC_CLIP: f64 = 1e-3;
@@ -125,7 +128,7 @@ impl ModelConfig {
             if holds { Ok(()) } else { Err(Error::OutOfRange { argument, expected, actual }) }
         };
         let n = self.n_inputs;
-        require((1..=MAX_INPUTS).contains(&n), "n_inputs", "1 to 54 inputs", n as f64)?;
+        require((1..=MAX_INPUTS).contains(&n), "n_inputs", "1 to 53 inputs", n as f64)?;
         let unknown = self.rates >> n.min(63);
         require(unknown == 0, "rates", "bits of the inputs only", self.rates as f64)?;
         require((0.0..1.0).contains(&self.share), "share", "a number in [0, 1)", self.share)?;
@@ -156,10 +159,11 @@ impl ModelConfig {
         require(units <= MAX_NETWORK_UNITS, "network", "at most 256 units", units as f64)
     }
 
-    /// Weights of a logistic model: the constant, the running rates, the inputs.
+    /// Weights of a logistic model: 11 for the constant, the running rates and the prior network, then the
+    /// inputs.
     #[must_use]
     pub const fn n_weights(&self) -> usize {
-        N_RATES + self.n_inputs
+        N_OWN + self.n_inputs
     }
 
     /// Length of [`Memory::state`].
@@ -197,16 +201,16 @@ impl<'a> Prior<'a> {
     /// Nothing from other people: fixed weights that say "the rates are about right", no network.
     ///
     /// Means: overall rate 0.6; moving rates 0, 0, 0.2, 0; slot 0.35; after 0.25; last outcome and last in
-    /// the slot 0.1; inputs that are rates 0.1; all else 0. Variances: constant 0.3; running rates 0.1;
-    /// inputs that are rates 0.25, other inputs 0.5.
+    /// the slot 0.1; inputs that are rates 0.1; all else 0. Variances: constant 0.3; running rates and
+    /// network 0.1; inputs that are rates 0.25, other inputs 0.5.
     #[must_use]
     pub fn uninformed(config: &ModelConfig) -> Self {
         let mut mean = [0.0; logistic::MAX_WEIGHTS];
-        mean[..N_RATES].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.35, 0.25, 0.1, 0.1]);
+        mean[..N_OWN].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.35, 0.25, 0.1, 0.1, 0.0]);
         let mut variance = [0.1; logistic::MAX_WEIGHTS];
         variance[0] = 0.3;
         for i in 0..config.n_inputs.min(MAX_INPUTS) {
-            (mean[N_RATES + i], variance[N_RATES + i]) =
+            (mean[N_OWN + i], variance[N_OWN + i]) =
                 if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
         }
         let experts = [0.08, 0.01, 0.01, 0.02, 0.04, 0.04, 0.02, 0.30, 0.48, 0.12, 0.05];
@@ -375,6 +379,15 @@ struct View<'a> {
     gate: &'a [f64],
 }
 
+/// What the experts see of one moment.
+struct Seen<'z> {
+    rates: Rates,
+    /// The prior network's log odds.
+    network: Option<f64>,
+    /// The input of the logistic models.
+    z: &'z [f64],
+}
+
 impl<'m> Model<'m> {
     /// The model of a person without history; overwrites `memory`.
     ///
@@ -456,10 +469,9 @@ impl<'m> Model<'m> {
     /// [`Error::Shape`], [`Error::NonFinite`] for `x`, [`Error::OutOfRange`] for `slot`.
     pub fn predict(&self, x: &[f32], slot: usize) -> Result<Prediction> {
         self.check_input(x, slot)?;
-        let rates = rates::read(self.view().rates, slot);
         let mut z = [0.0; logistic::MAX_WEIGHTS];
-        let z = self.logistic_input(&rates, x, &mut z);
-        Ok(self.prediction(&rates, z, x))
+        let seen = self.see(x, slot, &mut z);
+        Ok(self.prediction(&seen, x))
     }
 
     /// Takes in the outcome of a moment.
@@ -471,10 +483,10 @@ impl<'m> Model<'m> {
     /// As [`predict`](Self::predict); nothing is then changed.
     pub fn learn(&mut self, x: &[f32], slot: usize, outcome: bool) -> Result<()> {
         self.check_input(x, slot)?;
-        let rates = rates::read(self.view().rates, slot);
         let mut z = [0.0; logistic::MAX_WEIGHTS];
-        let z = self.logistic_input(&rates, x, &mut z);
-        let said = self.prediction(&rates, z, x);
+        let seen = self.see(x, slot, &mut z);
+        let said = self.prediction(&seen, x);
+        let z = seen.z;
         let challenger = self.challenger(x);
         let (config, prior) = (self.config, self.prior);
         let gaussian = prior.gaussian(config.n_weights());
@@ -582,8 +594,9 @@ impl<'m> Model<'m> {
     }
 
     /// What every part says, from the same rates.
-    fn prediction(&self, rates: &Rates, z: &[f64], x: &[f32]) -> Prediction {
+    fn prediction(&self, seen: &Seen<'_>, x: &[f32]) -> Prediction {
         let view = self.view();
+        let (rates, z) = (&seen.rates, seen.z);
         let mut experts = [0.0; N_EXPERTS];
         experts[0] = rates.overall;
         experts[1..=DECAYS.len()].copy_from_slice(&rates.moving);
@@ -591,9 +604,9 @@ impl<'m> Model<'m> {
         experts[6] = rates.after;
         experts[LOGISTIC] = math::sigmoid(logistic::log_odds(view.logistic, z));
         experts[QUICK] = math::sigmoid(logistic::log_odds(view.quick, z));
-        experts[PRIOR] = self.prior.network.map_or(rates.overall, |p| self.network_says(p, x));
+        experts[PRIOR] = seen.network.map_or(rates.overall, math::sigmoid);
         experts[PERSONAL] = if gate::promotions(view.gate) > 0.0 {
-            self.network_says(self.memory.champion, x)
+            math::sigmoid(self.network_says(self.memory.champion, x))
         } else {
             experts[PRIOR]
         };
@@ -607,17 +620,18 @@ impl<'m> Model<'m> {
     /// What the challenger says, once it was trained.
     fn challenger(&self, x: &[f32]) -> Option<f64> {
         let trained = self.config.network.is_some() && self.view().retrainings > 0.0;
-        trained.then(|| self.network_says(self.memory.challenger, x))
+        trained.then(|| math::sigmoid(self.network_says(self.memory.challenger, x)))
     }
 
+    /// The log odds that a network gives to `x`.
     fn network_says(&self, parameters: &[f32], x: &[f32]) -> f64 {
-        let Some(network) = &self.config.network else { return 0.5 };
+        let Some(network) = &self.config.network else { return 0.0 };
         let mut input = [0.0; MAX_INPUTS];
         let input = &mut input[..x.len()];
         self.write_network_input(x, input);
         let mut scratch = [0.0; MAX_NETWORK_UNITS];
         kernel::forward::<f32, _>(network, kernel::Shared(parameters), input, &mut scratch);
-        math::sigmoid(f64::from(scratch[network.n_units() - 1]))
+        f64::from(scratch[network.n_units() - 1])
     }
 
     fn write_network_input(&self, x: &[f32], out: &mut [f32]) {
@@ -628,9 +642,12 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// The constant; the overall rate's log odds; those of the other rates and of the inputs that are
-    /// rates, relative to it; the last outcomes around 0; the other inputs.
-    fn logistic_input<'z>(&self, rates: &Rates, x: &[f32], z: &'z mut [f64]) -> &'z [f64] {
+    /// What the experts see of `x`. The logistic models: the constant; the overall rate's log odds; those
+    /// of the other rates relative to it; the last outcomes around 0; the prior network relative to the
+    /// overall rate (0 without one); the inputs, rates likewise relative, the others as they are.
+    fn see<'z>(&self, x: &[f32], slot: usize, z: &'z mut [f64]) -> Seen<'z> {
+        let rates = rates::read(self.view().rates, slot);
+        let network = self.prior.network.map(|parameters| self.network_says(parameters, x));
         let overall = log_odds(rates.overall, LOGISTIC_CLIP);
         let relative = |rate| log_odds(rate, LOGISTIC_CLIP) - overall;
         z[0] = 1.0;
@@ -643,11 +660,13 @@ impl<'m> Model<'m> {
         z[rest + 1] = relative(rates.after);
         z[rest + 2] = rates.last - 0.5;
         z[rest + 3] = rates.last_in_slot - 0.5;
-        for (i, (z, &x)) in z[N_RATES..].iter_mut().zip(x).enumerate() {
+        z[rest + 4] =
+            network.map_or(0.0, |says| says.clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS) - overall);
+        for (i, (z, &x)) in z[N_OWN..].iter_mut().zip(x).enumerate() {
             let x = f64::from(x);
             *z = if self.config.is_rate(i) { relative(x) } else { x };
         }
-        &z[..self.config.n_weights()]
+        Seen { rates, network, z: &z[..self.config.n_weights()] }
     }
 
     fn view(&self) -> View<'_> {
