@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
 from inhabit._native import ModelConfig, Prior
 from inhabit.checkpoints import Generation, Manifest
 from inhabit.exceptions import CheckpointError
@@ -23,20 +24,22 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from inhabit.features import FeatureSet
     from numpy.typing import NDArray
 
-__all__ = ["BUILTIN", "extended", "model_config", "pack", "prior_for", "read"]
+    from inhabit.features import FeatureSet
+
+__all__ = ["BUILTIN", "HIDDEN_LAYERS", "extended", "model_config", "pack", "prior_for", "read"]
 
 BUILTIN: Final = "builtin"
 """The name of the prior that comes with the package."""
 
 _FILE: Final = "builtin.safetensors"
-_HIDDEN_LAYERS: Final = (16, 8)
+HIDDEN_LAYERS: Final = (16, 8)
+"""Units of the hidden layers of the networks."""
 
 
 def model_config(
-    feature_set: FeatureSet, hidden_layers: tuple[int, ...] | None = _HIDDEN_LAYERS
+    feature_set: FeatureSet, hidden_layers: tuple[int, ...] | None = HIDDEN_LAYERS
 ) -> ModelConfig:
     """Return how a model for these features is built; without networks for ``None``."""
     rates = [index for index, rate in enumerate(feature_set.rates) if rate]
@@ -148,14 +151,14 @@ def extended(
     mean, variance, experts, network
         Of the prior, as `inhabit._native.Prior` has them.
     """
-    config = model_config(feature_set, _HIDDEN_LAYERS)
+    config = model_config(feature_set, HIDDEN_LAYERS)
     start = Prior(config)
     n_rates = config.n_weights - len(feature_set)
     weights = [*range(n_rates), *(n_rates + index for index in known)]
     wide_mean, wide_variance = start.mean, start.variance
     wide_mean[weights], wide_variance[weights] = mean, variance
     if network is not None:
-        n_units = _HIDDEN_LAYERS[0]
+        n_units = HIDDEN_LAYERS[0]
         first = np.zeros((n_units, len(feature_set)), np.float32)
         n_first = n_units * len(known)
         first[:, known] = network[:n_first].reshape(n_units, len(known))

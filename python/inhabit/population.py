@@ -1,0 +1,430 @@
+"""Many people: walk through all of them, and learn from some what to expect of others.
+
+One person's walk is a pure function of the person's samples and the prior. `walk_many` runs it for
+many people on threads, because the walk is one call into Rust that needs no Python; the results are
+those of one walk after the other, bit for bit. On more than one machine the same function runs on
+any engine that maps a function over people (``docs/population.md`` has a recipe).
+
+`train_prior` is empirical Bayes. Each person's logistic weights are a draw from a Gaussian, whose
+mean and variance are estimated by expectation-maximisation; the prior network is trained on the
+samples of all people, who come with histories of all lengths; the initial weights of the experts
+are those under which the mixture would have predicted these people best.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from inhabit._native import (
+    EXPERTS,
+    Model,
+    ModelConfig,
+    Network,
+    Prior,
+    TrainingConfig,
+    WalkForward,
+    train,
+    walk_forward,
+)
+from inhabit.exceptions import ConfigError
+from inhabit.priors import HIDDEN_LAYERS, model_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from numpy.typing import NDArray
+
+    from inhabit.samples import Samples
+
+__all__ = ["PriorConfig", "train_prior", "walk", "walk_many"]
+
+_STATE_BEFORE_LOGISTIC: Final = 88
+"""Where the steady logistic model begins in the state of a model (``rust/core/src/model.rs``)."""
+
+_OVERRELAXATION: Final = 1.8
+
+
+def walk(
+    samples: Samples, prior: Prior | None = None, config: ModelConfig | None = None
+) -> WalkForward:
+    """Predict each of one person's moments from what was known before it.
+
+    Parameters
+    ----------
+    samples : Samples
+    prior : Prior, optional
+        What is known from other people.
+    config : ModelConfig, optional
+        By default the one for the samples' features.
+
+    Returns
+    -------
+    WalkForward
+        Probabilities of each moment, made before its outcome, and the model at the end.
+    """
+    return walk_forward(
+        samples.features,
+        samples.matured_label,
+        samples.slot,
+        samples.learn_at,
+        config or model_config(samples.feature_set),
+        prior,
+    )
+
+
+def walk_many(
+    people: Sequence[Samples],
+    prior: Prior | None = None,
+    config: ModelConfig | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[WalkForward]:
+    """Walk through many people; the same bits as one `walk` after the other.
+
+    Parameters
+    ----------
+    people : sequence of Samples
+        One person and subject each.
+    prior, config
+        As for `walk`.
+    workers : int, optional
+        Threads; by default as many as there are cores.
+    progress : callable, optional
+        Called with the people done and all people.
+    """
+    results = []
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for result in pool.map(lambda samples: walk(samples, prior, config), people):
+            results.append(result)
+            if progress is not None:
+                progress(len(results), len(people))
+    return results
+
+
+# --- learning a prior ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorConfig:
+    """How a prior is trained.
+
+    Parameters
+    ----------
+    caution : float
+        How many people the starting point counts for, in every mean, variance and weight.
+    rounds : int
+        Rounds of expectation-maximisation.
+    stages : tuple of (epochs, learning_rate)
+        The network's training with Adam, one stage after the other.
+    batch_size : int
+    l2 : float
+        The network's pull to zero, or to the network of the prior that is refined.
+    unseen : tuple of str
+        Features that the network is not to see: those that tell one group of people from another
+        more than one moment from another.
+    folds : int
+        The experts' weights are judged with networks that have not seen the person: in so many
+        folds.
+    seed : int
+        Of initial weights, shuffling and folds.
+    """
+
+    caution: float = 3.0
+    rounds: int = 15
+    stages: tuple[tuple[int, float], ...] = ((40, 0.01), (20, 0.003), (20, 0.001))
+    batch_size: int = 256
+    l2: float = 3e-3
+    unseen: tuple[str, ...] = ()
+    folds: int = 3
+    seed: int = 0
+
+
+def train_prior(
+    people: Sequence[Samples],
+    config: PriorConfig | None = None,
+    *,
+    start: Prior | None = None,
+    groups: Sequence[Hashable] | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Prior:
+    """Learn from people what to expect of others like them.
+
+    The same people in the same order, settings and seed give the same bits, on any number of
+    threads.
+
+    Parameters
+    ----------
+    people : sequence of Samples
+        One person and subject each, all with the same features.
+    config : PriorConfig, optional
+    start : Prior, optional
+        A prior for the same features to begin with and to stay close to: what people in general do,
+        to be refined by people with this habit. Without it, the fixed weights of a model that has
+        no prior.
+    groups : sequence, optional
+        Who belongs together, one entry for each person: people of one group share a fold. By kind
+        of habit, for a prior that is to serve kinds it has not seen. By default each person is a
+        group.
+    workers : int, optional
+        Threads; by default as many as there are cores.
+    progress : callable, optional
+        Called with the steps done and all steps.
+
+    Raises
+    ------
+    ConfigError
+        If there are no people with labels, their features differ, or `groups` has another length.
+    """
+    config = config or PriorConfig()
+    groups = range(len(people)) if groups is None else groups
+    if len(groups) != len(people):
+        raise ConfigError(
+            f"groups: expected one entry for each of {len(people)} people, got {len(groups)}"
+        )
+    labelled = [(samples.matured_label >= 0).any() for samples in people]
+    groups = [group for group, known in zip(groups, labelled, strict=True) if known]
+    people = [samples for samples, known in zip(people, labelled, strict=True) if known]
+    if not people:
+        raise ConfigError("people: expected samples with labels of one person or more, got none")
+    if len({samples.feature_set.schema_hash for samples in people}) != 1:
+        raise ConfigError("people: expected samples with the same features, got several schemas")
+
+    shape = model_config(people[0].feature_set)
+    general = start or Prior(shape)
+    folds = _folds(groups, config)
+    steps = _Steps(progress, config.rounds + len(folds) + 2)
+    mean, variance = _logistic_weights(people, general, config, workers, steps)
+    expected = _with_network(general.experts) if general.network is None else general.experts
+
+    judged: dict[int, _Judged] = {}
+    for inside in folds:
+        outside = [samples for k, samples in enumerate(people) if k not in inside]
+        network = _network(outside, general, config)
+        prior = Prior(shape, network=network, mean=mean, variance=variance, experts=expected)
+        walked = walk_many([people[k] for k in inside], prior, workers=workers)
+        judged |= {k: _Judged.of(people[k], w) for k, w in zip(inside, walked, strict=True)}
+        steps.advance()
+    experts = _expert_weights(list(judged.values()), expected, shape.share, config)
+    steps.advance()
+    network = _network(people, general, config)
+    steps.advance()
+    return Prior(shape, network=network, mean=mean, variance=variance, experts=experts)
+
+
+class _Steps:
+    """Counts steps for whoever watches."""
+
+    def __init__(self, progress: Callable[[int, int], object] | None, total: int) -> None:
+        self._progress = progress
+        self._done, self._total = 0, total
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(min(self._done, self._total), self._total)
+
+
+# -- the logistic weights: a Gaussian over people --
+
+
+def _logistic_weights(
+    people: Sequence[Samples],
+    general: Prior,
+    config: PriorConfig,
+    workers: int | None,
+    steps: _Steps,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and variance over people of the weights, by expectation-maximisation.
+
+    A round walks through every person from the current Gaussian, and takes mean and variance of
+    the persons' posteriors (Gaussians themselves), the general prior counting as `caution` people.
+    The mean goes further than that, because expectation-maximisation is slow where a person's own
+    data say little (Salakhutdinov & Roweis 2003).
+    """
+    shape = model_config(people[0].feature_set, None)
+    mean, variance = general.mean, general.variance
+    for _ in range(config.rounds):
+        walked = walk_many(
+            people, Prior(shape, mean=mean, variance=variance), shape, workers=workers
+        )
+        posterior = [_posterior(walk.model, shape) for walk in walked]
+        means, variances = (np.stack(column) for column in zip(*posterior, strict=True))
+        total = config.caution + len(people)
+        maximised = (config.caution * general.mean + _sum(means)) / total
+        mean = mean + _OVERRELAXATION * (maximised - mean)
+        spread = (means - mean) * (means - mean) + variances
+        variance = (config.caution * general.variance + _sum(spread)) / total
+        steps.advance()
+    return mean, variance
+
+
+def _posterior(model: Model, shape: ModelConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and variance of the steady logistic model's weights."""
+    n = shape.n_weights
+    state = model.tensors()["model.state"][_STATE_BEFORE_LOGISTIC:]
+    covariance = state[n : n + n * (n + 1) // 2]  # the lower triangle, by rows
+    diagonal = np.cumsum(np.arange(1, n + 1)) - 1
+    return state[:n], covariance[diagonal]
+
+
+def _sum(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum over rows, one after the other: the same bits on every machine."""
+    return np.asarray(np.add.accumulate(rows, axis=0)[-1])
+
+
+# -- the network --
+
+
+def _network(people: Sequence[Samples], general: Prior, config: PriorConfig) -> NDArray[np.float32]:
+    """Return the parameters of a network trained on all labelled samples of some people.
+
+    A person with n samples weighs as the square root of n.
+    """
+    feature_set = people[0].feature_set
+    X, y, weight = _training_rows(people)
+    unseen = np.isin(feature_set.names, config.unseen) | (X[0] == X).all(axis=0)
+    X[:, unseen] = 0  # a column of zeros has no gradient
+    layers = model_config(feature_set).layers
+    assert layers is not None
+    network = Network(layers, hidden="tanh", seed=config.seed)
+    network.parameters = (
+        _blinded(network.parameters, unseen) if general.network is None else general.network
+    )
+    for epochs, learning_rate in config.stages:
+        training = TrainingConfig(
+            optimizer="adam",
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=config.batch_size,
+            l2=config.l2,
+            anchor=general.network,
+            seed=config.seed,
+        )
+        train(network, X, y, training, sample_weight=weight)
+    return network.parameters
+
+
+def _training_rows(
+    people: Sequence[Samples],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return what the networks see of all labelled samples, the labels, and the weights."""
+    model = Model(model_config(people[0].feature_set))
+    known = [samples.matured_label >= 0 for samples in people]
+    rows = [
+        model.network_input(x)
+        for samples, own in zip(people, known, strict=True)
+        for x in samples.features[own]
+    ]
+    labels = [samples.matured_label[own] for samples, own in zip(people, known, strict=True)]
+    weights = np.concatenate([np.full(len(own), 1 / np.sqrt(len(own))) for own in labels])
+    weights *= len(weights) / np.add.accumulate(weights)[-1]
+    return np.stack(rows), np.concatenate(labels).astype(np.float32), weights.astype(np.float32)
+
+
+def _blinded(parameters: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the parameters with weight 0 for the inputs that are not to be seen."""
+    first = parameters[: HIDDEN_LAYERS[0] * len(unseen)].reshape(-1, len(unseen))
+    first[:, unseen] = 0  # a view
+    return parameters
+
+
+def _folds(groups: Sequence[Hashable], config: PriorConfig) -> list[list[int]]:
+    """Deal groups to folds; return the indices of the people in each."""
+    names = list(dict.fromkeys(groups))
+    n = min(config.folds, len(names))
+    if n < 2:
+        return []
+    order = np.random.default_rng(config.seed).permutation(len(names))
+    fold = {names[group]: place % n for place, group in enumerate(order)}
+    return [[k for k, group in enumerate(groups) if fold[group] == f] for f in range(n)]
+
+
+# -- the initial weights of the experts --
+
+
+_WEIGHT_OF_NETWORK: Final = 0.2
+
+
+def _with_network(experts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights that were made without a prior network, with room for one."""
+    prior = np.array([name == "prior" for name in EXPERTS])
+    return np.where(prior, _WEIGHT_OF_NETWORK, experts * (1 - _WEIGHT_OF_NETWORK))
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What each expert gave to what then happened, [n, n_experts]."""
+
+    likelihood: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, samples: Samples, walked: WalkForward) -> _Judged:
+        known = samples.matured_label >= 0
+        said = walked.experts[known]
+        happened = samples.matured_label[known, None] == 1
+        return cls(np.where(happened, said, 1 - said))
+
+
+def _expert_weights(
+    judged: Sequence[_Judged],
+    expected: NDArray[np.float64],
+    share: float,
+    config: PriorConfig,
+) -> NDArray[np.float64]:
+    """Return the initial weights under which the mixture predicts people best.
+
+    The fixed-share mixture is a hidden Markov model: an expert is drawn by the initial weights, and
+    drawn again before each later outcome with probability `share`. Expectation-maximisation counts
+    the draws; `expected` counts as `caution` people.
+    """
+    if not judged:
+        return expected
+    lengths = np.array([len(one.likelihood) for one in judged])
+    likelihood = np.ones((lengths.max(), len(judged), len(expected)))
+    for person, one in enumerate(judged):
+        likelihood[: len(one.likelihood), person] = one.likelihood
+    weights = expected
+    for _ in range(config.rounds):
+        draws = config.caution * expected + _sum(_draws(likelihood, lengths, weights, share))
+        weights = draws / _sum(draws)
+    return weights
+
+
+def _draws(
+    likelihood: NDArray[np.float64],
+    lengths: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    share: float,
+) -> NDArray[np.float64]:
+    """Return how often each expert was drawn for each person, in expectation, [n_people, k].
+
+    `likelihood` is [n, n_people, k], with ones after a person's last outcome.
+    """
+    n, n_people, k = likelihood.shape
+    before = np.empty_like(likelihood)  # weights before each outcome
+    before[0] = weights
+    for t in range(n - 1):
+        after = before[t] * likelihood[t]
+        before[t + 1] = (1 - share) * (after / _total(after)) + share * weights
+    draws = np.zeros((n_people, k))
+    later = np.ones((n_people, k))  # likelihood of what is still to come, up to a factor
+    for t in range(n - 1, -1, -1):
+        now = likelihood[t] * later
+        drawn = weights * now
+        chance = np.where(t < lengths, share if t else 1.0, 0.0)[:, None]
+        draws += chance * drawn / _total(before[t] * now)
+        later = (1 - share) * now + share * _total(drawn)
+        later /= later.max(axis=1, keepdims=True)
+    return draws
+
+
+def _total(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of each row, [n, 1], added from left to right."""
+    return np.asarray(np.add.accumulate(columns, axis=1)[:, -1:])
