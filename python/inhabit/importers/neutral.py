@@ -10,7 +10,6 @@ that say the same are one event. Columns of other names are ignored.
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -22,7 +21,10 @@ from inhabit.importers.loop_habits import is_loop_habits, read_loop_habits
 from inhabit.importers.records import BadRow, Record, cannot_read, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from inhabit.events import EventColumns
 
 _COLUMNS: Final = ("user", "subject", "occurred_at", "kind", "value", "recorded_at", "id")
 _REQUIRED: Final = ("occurred_at", "kind")
@@ -202,67 +204,44 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[Record | BadRow]:
 # --- out -----------------------------------------------------------------------
 
 
-def export_csv(rows: Iterable[EventRow], path: str | os.PathLike[str], *, user: str = "") -> None:
-    """Write events as neutral CSV, replacing the file.
-
-    Reading the file back gives the same rows.
+def write_csv(file: TextIO, events: EventColumns, *, user: str = "") -> None:
+    """Write events as neutral CSV; reading it back gives the same rows.
 
     Parameters
     ----------
-    rows : iterable of EventRow
-        ``log.columns().rows()``, for example.
-    path : str or path-like
+    file : text file
+        Open for writing UTF-8, with ``newline=""``.
+    events : EventColumns
+        ``log.columns()``, for example.
     user : str, default ""
         What to write in the column ``user``.
     """
-
-    def write(file: TextIO) -> None:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in rows:
-            occurred_at, recorded_at = _times(row)
-            value = "" if row.value is None else repr(row.value)
-            writer.writerow((user, row.subject, occurred_at, row.kind, value, recorded_at, row.id))
-
-    _replace(Path(path), write)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in events.rows():
+        occurred_at, recorded_at = _times(row)
+        value = "" if row.value is None else repr(row.value)
+        writer.writerow((user, row.subject, occurred_at, row.kind, value, recorded_at, row.id))
 
 
-def export_jsonl(rows: Iterable[EventRow], path: str | os.PathLike[str], *, user: str = "") -> None:
-    """Write events as JSON Lines, replacing the file.
-
-    The parameters are those of `export_csv`.
-    """
-
-    def write(file: TextIO) -> None:
-        encode = msgspec.json.Encoder().encode
-        for row in rows:
-            occurred_at, recorded_at = _times(row)
-            line = _Line(
-                user=user,
-                subject=row.subject,
-                occurred_at=occurred_at,
-                kind=row.kind,
-                value=row.value,
-                recorded_at=recorded_at,
-                id=row.id,
-            )
-            file.write(encode(line).decode() + "\n")
-
-    _replace(Path(path), write)
+def write_jsonl(file: TextIO, events: EventColumns, *, user: str = "") -> None:
+    """Write events as JSON Lines; the parameters are those of `write_csv`."""
+    encode = msgspec.json.Encoder().encode
+    for row in events.rows():
+        occurred_at, recorded_at = _times(row)
+        line = _Line(
+            user=user,
+            subject=row.subject,
+            occurred_at=occurred_at,
+            kind=row.kind,
+            value=row.value,
+            recorded_at=recorded_at,
+            id=row.id,
+        )
+        file.write(encode(line).decode() + "\n")
 
 
 def _times(row: EventRow) -> tuple[str, str]:
     occurred_at = datetime_from_us(row.occurred_at_us, row.utc_offset_s)
     recorded_at = datetime_from_us(row.recorded_at_us, row.utc_offset_s)
     return occurred_at.isoformat(), recorded_at.isoformat()
-
-
-def _replace(path: Path, write: Callable[[TextIO], None]) -> None:
-    """Write a sibling and rename it, so that `path` is the old file or the whole new one."""
-    sibling = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with sibling.open("w", encoding="utf-8", newline="") as file:
-            write(file)
-        sibling.replace(path)
-    finally:
-        sibling.unlink(missing_ok=True)
