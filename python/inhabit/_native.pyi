@@ -517,6 +517,26 @@ class Model:
         """Take in the label (1 or 0) of a moment with these inputs."""
     def network_input(self, x: ArrayLike) -> NDArray[np.float32]:
         """Return what the networks see of `x`: half the log odds of rates, the rest as it is."""
+    def walk(
+        self,
+        X: ArrayLike,
+        label: NDArray[np.int8],
+        slot: NDArray[np.uint8],
+        learn_at: NDArray[np.uint32],
+        begin: int,
+        end: int,
+    ) -> NDArray[np.float64]:
+        """Walk on through rows ``begin`` to ``end`` of a history (see `walk_forward`).
+
+        The model must have been walked through the rows before. Slices that follow each other give
+        the bits of one walk; the one with the last row also learns the labels that come after it.
+        The GIL is released.
+
+        Returns
+        -------
+        ndarray of float64, shape (end - begin,)
+            What was served, each before its label was known.
+        """
     def copy(self) -> Model: ...
     @property
     def config(self) -> ModelConfig: ...

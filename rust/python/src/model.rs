@@ -1,5 +1,6 @@
 //! `ModelConfig`, `Prior`, `Model`, `walk_forward`.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inhabit_core::{
@@ -390,6 +391,23 @@ impl Model {
         Ok(PyArray1::from_vec(py, out))
     }
 
+    #[pyo3(signature = (X, label, slot, learn_at, begin, end))]
+    #[allow(non_snake_case)]
+    fn walk<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        label: &Bound<'py, PyAny>,
+        slot: &Bound<'py, PyAny>,
+        learn_at: &Bound<'py, PyAny>,
+        begin: usize,
+        end: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let columns = Columns::read(&self.config, X, label, slot, learn_at)?;
+        let said = self.walk_rows(py, &columns, begin..end)?;
+        Ok(PyArray1::from_slice(py, &said.probability[begin..end]))
+    }
+
     fn copy(&self) -> Self {
         let memory = Mutex::new(self.lock().clone());
         Self { config: self.config, prior: Arc::clone(&self.prior), memory }
@@ -436,11 +454,84 @@ impl Model {
         act(&mut model).into_py()
     }
 
+    /// Walks through some rows of a history, without the GIL.
+    fn walk_rows(
+        &self,
+        py: Python<'_>,
+        columns: &Columns<'_>,
+        rows: Range<usize>,
+    ) -> PyResult<Said> {
+        let (config, n) = (&self.config, columns.n);
+        let history = History {
+            x: columns.x.as_slice(),
+            label: columns.label.as_slice()?,
+            slot: columns.slot.as_slice()?,
+            learn_at: columns.learn_at.as_slice()?,
+        };
+        let mut said = Said {
+            probability: vec![0.0; n],
+            experts: vec![0.0; n * N_EXPERTS],
+            generation: vec![0; n],
+        };
+        py.detach(|| {
+            let floats = config.network.as_ref().map_or(0, training::Memory::floats);
+            let mut workspace = Workspace {
+                order: &mut vec![0; 2 * n + 1],
+                inputs: &mut vec![0.0; n * config.n_inputs],
+                outcomes: &mut vec![0.0; n],
+                scratch: Scratch {
+                    floats: &mut vec![0.0; floats],
+                    order: &mut vec![0; config.retrain_window as usize],
+                },
+            };
+            let mut forecasts = Forecasts {
+                probability: &mut said.probability,
+                experts: &mut said.experts,
+                generation: &mut said.generation,
+            };
+            self.with(|model| walk::walk(model, &history, rows, &mut forecasts, &mut workspace))
+        })?;
+        Ok(said)
+    }
+
     fn prediction(&self, x: &Bound<'_, PyAny>, slot: usize) -> PyResult<core::Prediction> {
         let x = Floats::read("x", x)?;
         let x = x.vector_of(self.config.n_inputs)?;
         self.with(|model| model.predict(x, slot))
     }
+}
+
+/// The columns of a history, borrowed from Python.
+struct Columns<'py> {
+    x: Floats<'py>,
+    label: PyReadonlyArray1<'py, i8>,
+    slot: PyReadonlyArray1<'py, u8>,
+    learn_at: PyReadonlyArray1<'py, u32>,
+    n: usize,
+}
+
+impl<'py> Columns<'py> {
+    fn read(
+        config: &core::ModelConfig,
+        x: &Bound<'py, PyAny>,
+        label: &Bound<'py, PyAny>,
+        slot: &Bound<'py, PyAny>,
+        learn_at: &Bound<'py, PyAny>,
+    ) -> PyResult<Self> {
+        let x = Floats::read("X", x)?;
+        let n = x.rows_of(config.n_inputs)?;
+        let label = column("label", label, "int8", n)?;
+        let slot = column("slot", slot, "uint8", n)?;
+        let learn_at = column("learn_at", learn_at, "uint32", n)?;
+        Ok(Self { x, label, slot, learn_at, n })
+    }
+}
+
+/// The memory of [`Forecasts`], owned.
+struct Said {
+    probability: Vec<f64>,
+    experts: Vec<f64>,
+    generation: Vec<u32>,
 }
 
 /// What `walk_forward` returns. Documented in `_native.pyi`.
@@ -467,47 +558,16 @@ pub(crate) fn walk_forward<'py>(
     prior: Option<&Bound<'py, Prior>>,
 ) -> PyResult<WalkForward> {
     let (config, prior) = setting(config, prior)?;
-    let x = Floats::read("X", X)?;
-    let n = x.rows_of(config.n_inputs)?;
-    let label = column::<i8>("label", label, "int8", n)?;
-    let slot = column::<u8>("slot", slot, "uint8", n)?;
-    let learn_at = column::<u32>("learn_at", learn_at, "uint32", n)?;
-    let history = History {
-        x: x.as_slice(),
-        label: label.as_slice()?,
-        slot: slot.as_slice()?,
-        learn_at: learn_at.as_slice()?,
-    };
-    let mut probability = vec![0.0; n];
-    let mut experts = vec![0.0; n * N_EXPERTS];
-    let mut generation = vec![0; n];
-    let mut memory = Owned::new(&config);
-    py.detach(|| {
-        let floats = config.network.as_ref().map_or(0, training::Memory::floats);
-        let mut workspace = Workspace {
-            order: &mut vec![0; 2 * n + 1],
-            inputs: &mut vec![0.0; n * config.n_inputs],
-            outcomes: &mut vec![0.0; n],
-            scratch: Scratch {
-                floats: &mut vec![0.0; floats],
-                order: &mut vec![0; config.retrain_window as usize],
-            },
-        };
-        let mut forecasts = Forecasts {
-            probability: &mut probability,
-            experts: &mut experts,
-            generation: &mut generation,
-        };
-        let prior = prior.core()?;
-        let mut model = core::Model::new(&config, &prior, memory.view()).into_py()?;
-        walk::walk_forward(&mut model, &history, &mut forecasts, &mut workspace).into_py()
-    })?;
-    let experts = PyArray1::from_vec(py, experts).reshape([n, N_EXPERTS])?;
+    let model = Model { config, memory: Mutex::new(Owned::new(&config)), prior };
+    core::Model::new(&config, &model.prior.core()?, model.lock().view()).into_py()?;
+    let columns = Columns::read(&config, X, label, slot, learn_at)?;
+    let said = model.walk_rows(py, &columns, 0..columns.n)?;
+    let experts = PyArray1::from_vec(py, said.experts).reshape([columns.n, N_EXPERTS])?;
     Ok(WalkForward {
-        probability: PyArray1::from_vec(py, probability).unbind(),
+        probability: PyArray1::from_vec(py, said.probability).unbind(),
         experts: experts.unbind(),
-        generation: PyArray1::from_vec(py, generation).unbind(),
-        model: Py::new(py, Model { config, prior, memory: Mutex::new(memory) })?,
+        generation: PyArray1::from_vec(py, said.generation).unbind(),
+        model: Py::new(py, model)?,
     })
 }
 
