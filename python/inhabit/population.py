@@ -48,6 +48,8 @@ _STATE_BEFORE_LOGISTIC: Final = 88
 
 _OVERRELAXATION: Final = 1.8
 
+_NEVER: Final = 2**31
+
 
 def walk(
     samples: Samples, prior: Prior | None = None, config: ModelConfig | None = None
@@ -196,25 +198,21 @@ def train_prior(
     if len({samples.feature_set.schema_hash for samples in people}) != 1:
         raise ConfigError("people: expected samples with the same features, got several schemas")
 
-    shape = model_config(people[0].feature_set)
-    general = start or Prior(shape)
+    general = start or Prior(model_config(people[0].feature_set))
     folds = _folds(groups, config)
-    steps = _Steps(progress, config.rounds + len(folds) + 2)
-    mean, variance = _logistic_weights(people, general, config, workers, steps)
-    expected = _with_network(general.experts) if general.network is None else general.experts
-
-    judged: dict[int, _Judged] = {}
+    steps = _Steps(progress, len(folds) + config.rounds + 1)
+    fits = []
     for inside in folds:
         outside = [samples for k, samples in enumerate(people) if k not in inside]
-        network = _network(outside, general, config)
-        prior = Prior(shape, network=network, mean=mean, variance=variance, experts=expected)
-        walked = walk_many([people[k] for k in inside], prior, workers=workers)
-        judged |= {k: _Judged.of(people[k], w) for k, w in zip(inside, walked, strict=True)}
+        own = [samples for k, samples in enumerate(people) if k in inside]
+        fits.append(_Fold(own, _network(outside, general, config)))
         steps.advance()
-    experts = _expert_weights(list(judged.values()), expected, shape.share, config)
-    steps.advance()
+    mean, variance, experts = _expectation_maximisation(
+        fits or [_Fold(people, None)], general, config, workers, steps
+    )
     network = _network(people, general, config)
     steps.advance()
+    shape = model_config(people[0].feature_set)
     return Prior(shape, network=network, mean=mean, variance=variance, experts=experts)
 
 
@@ -234,35 +232,51 @@ class _Steps:
 # -- the logistic weights: a Gaussian over people --
 
 
-def _logistic_weights(
-    people: Sequence[Samples],
+@dataclass(frozen=True)
+class _Fold:
+    """People, and a network that has not seen them."""
+
+    people: list[Samples]
+    network: NDArray[np.float32] | None
+
+
+def _expectation_maximisation(
+    folds: Sequence[_Fold],
     general: Prior,
     config: PriorConfig,
     workers: int | None,
     steps: _Steps,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and variance over people of the weights, by expectation-maximisation.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and variance over people of the logistic weights, and the experts' weights.
 
     A round walks through every person from the current Gaussian, and takes mean and variance of
     the persons' posteriors (Gaussians themselves), the general prior counting as `caution` people.
     The mean goes further than that, because expectation-maximisation is slow where a person's own
-    data say little (Salakhutdinov & Roweis 2003).
+    data say little (Salakhutdinov & Roweis 2003). The experts' weights come from the last walks.
     """
-    shape = model_config(people[0].feature_set, None)
+    shape = model_config(folds[0].people[0].feature_set, retrain_every=_NEVER)
     mean, variance = general.mean, general.variance
+    expected = _with_network(general.experts) if general.network is None else general.experts
     for _ in range(config.rounds):
-        walked = walk_many(
-            people, Prior(shape, mean=mean, variance=variance), shape, workers=workers
-        )
-        posterior = [_posterior(walk.model, shape) for walk in walked]
-        means, variances = (np.stack(column) for column in zip(*posterior, strict=True))
-        total = config.caution + len(people)
-        maximised = (config.caution * general.mean + _sum(means)) / total
+        judged: list[_Judged] = []
+        posteriors = []
+        for fold in folds:
+            prior = Prior(
+                shape, network=fold.network, mean=mean, variance=variance, experts=expected
+            )
+            for samples, walked in zip(
+                fold.people, walk_many(fold.people, prior, shape, workers=workers), strict=True
+            ):
+                posteriors.append(_posterior(walked.model, shape))
+                judged.append(_Judged.of(samples, walked))
+        means, variances = (np.stack(column) for column in zip(*posteriors, strict=True))
+        n = len(means)
+        maximised = (config.caution * general.mean + _sum(means)) / (config.caution + n)
         mean = mean + _OVERRELAXATION * (maximised - mean)
         spread = (means - mean) * (means - mean) + variances
-        variance = (config.caution * general.variance + _sum(spread)) / total
+        variance = (config.caution * general.variance + _sum(spread)) / (config.caution + n)
         steps.advance()
-    return mean, variance
+    return mean, variance, _expert_weights(judged, expected, shape.share, config)
 
 
 def _posterior(model: Model, shape: ModelConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

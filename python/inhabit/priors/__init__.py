@@ -39,12 +39,24 @@ HIDDEN_LAYERS: Final = (16, 8)
 
 
 def model_config(
-    feature_set: FeatureSet, hidden_layers: tuple[int, ...] | None = HIDDEN_LAYERS
+    feature_set: FeatureSet,
+    hidden_layers: tuple[int, ...] | None = HIDDEN_LAYERS,
+    *,
+    retrain_every: int | None = None,
 ) -> ModelConfig:
-    """Return how a model for these features is built; without networks for ``None``."""
+    """Return how a model for these features is built.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+    hidden_layers : tuple of int or None
+        Of the prior and the personal network; None to do without them.
+    retrain_every : int, optional
+        Outcomes between two trainings of the personal network.
+    """
     rates = [index for index, rate in enumerate(feature_set.rates) if rate]
     layers = None if hidden_layers is None else list(hidden_layers)
-    return ModelConfig(len(feature_set), rates, hidden_layers=layers)
+    return ModelConfig(len(feature_set), rates, hidden_layers=layers, retrain_every=retrain_every)
 
 
 def pack(
