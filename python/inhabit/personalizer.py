@@ -1,0 +1,838 @@
+"""The loop in one object: record what happens, predict, decide, see what came of it, train.
+
+    >>> import tempfile
+    >>> home = tempfile.mkdtemp()
+    >>> with Personalizer.open(subject="meditate", path=home) as me:
+    ...     event = me.record("habit_completed")
+    ...     0.0 < me.predict() < 1.0
+    True
+
+A *home* is a folder: ``events.sqlite3`` (one person's log, all subjects), ``generations/`` (what
+was learnt about each subject) and, if somebody wants other settings, ``config.toml``. Nothing else
+is read or written, and nothing leaves the device: there is no network code in this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
+
+import numpy as np
+import platformdirs
+
+from inhabit._native import EXPERTS
+from inhabit.checkpoints import GenerationStore, default_folder, parameters_to_json
+from inhabit.decisions import Decision, PolicyState, decide
+from inhabit.device import probe
+from inhabit.events import (
+    REMINDER_SENT,
+    Event,
+    EventLog,
+    Forgotten,
+    StoredDecision,
+    datetime_from_us,
+    us_from_datetime,
+)
+from inhabit.exceptions import CheckpointError, ConfigError, ShapeError
+from inhabit.explanation import shapley
+from inhabit.features import DEFAULT_FEATURES, AsOf, FeatureSet
+from inhabit.moments import NEXT_MOMENT, LocalClock, Moments, moment_at
+from inhabit.samples import Samples, samples
+from inhabit.scheduling import DeviceState, Due, is_due
+from inhabit.settings import Settings
+from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Happenings
+from inhabit.training import Origin, TrainingRun, resume, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from inhabit.checkpoints import Generation
+    from inhabit.decisions import Zone
+    from inhabit.training import Progress
+
+_log = logging.getLogger(__name__)
+
+__all__ = ["Personalizer", "Status", "Training", "default_home"]
+
+_LOG: Final = "events.sqlite3"
+_DAY_US: Final = 86_400_000_000
+# An event this soon after a decision to remind is that reminder, told by the app.
+_SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
+
+
+def default_home() -> Path:
+    """Return the platform's folder for application data (Application Support on Apple systems)."""
+    return platformdirs.user_data_path("inhabit", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What came of a training; true when there is a new generation.
+
+    Attributes
+    ----------
+    outcome : {"trained", "unchanged", "not due", "expired", "cancelled"}
+        A new generation; nothing new to learn; see ``due``; or stopped on the way: what was done so
+        far is kept, and the next training goes on from there.
+    generation : int
+        Number of the generation in service now; 0 is the prior.
+    samples : int
+        Labels learnt from.
+    metrics : dict
+        Walk-forward scores, beside those of the running base rate.
+    seconds : float
+        How long it took.
+    due : Due or None
+        Why it was, or was not, the time to train; None when nobody asked.
+    """
+
+    outcome: Literal["trained", "unchanged", "not due", "expired", "cancelled"]
+    generation: int
+    samples: int = 0
+    metrics: dict[str, float]
+    seconds: float = 0.0
+    due: Due | None = None
+
+    def __bool__(self) -> bool:
+        return self.outcome == "trained"
+
+    def __str__(self) -> str:
+        if self.outcome == "not due":
+            return str(self.due)
+        done = f"{self.outcome}: generation {self.generation} from {self.samples} labels"
+        scores = _scores(self.metrics)
+        return f"{done} in {1000 * self.seconds:.0f} ms{f', {scores}' if scores else ''}"
+
+    def __repr__(self) -> str:
+        return f"Training({str(self)!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Where the loop stands.
+
+    Attributes
+    ----------
+    subject : str
+    home : str
+    events : int
+        Events of the log, of all subjects.
+    generation : int
+        In service now; 0 is the prior.
+    samples : int
+        Labels that generation has learnt from.
+    new_samples : int
+        Labels that have matured since.
+    last_training : datetime or None
+    metrics : dict
+        Walk-forward scores of the generation, beside those of the running base rate.
+    experts : dict
+        Weight of each expert in the mixture, the heaviest first.
+    decisions : dict
+        How often each action was chosen.
+    due : Due
+        Whether a training is due now, and why.
+    device : DeviceState
+        What the device says of itself.
+    """
+
+    subject: str
+    home: str
+    events: int
+    generation: int
+    samples: int
+    new_samples: int
+    last_training: datetime | None
+    metrics: dict[str, float]
+    experts: dict[str, float]
+    decisions: dict[str, int]
+    due: Due
+    device: DeviceState
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the status as pairs of a name and a sentence."""
+        trained = "never" if self.last_training is None else f"{self.last_training:%Y-%m-%d %H:%M}"
+        heaviest = [f"{name} {100 * w:.0f} %" for name, w in self.experts.items() if w >= 0.05]
+        return [
+            ("subject", self.subject),
+            ("home", self.home),
+            ("events", f"{self.events}"),
+            ("generation", f"{self.generation or 'none yet, the prior serves'}"),
+            ("learnt from", f"{self.samples} labels, {self.new_samples} new since"),
+            ("last training", trained),
+            ("predicts", _scores(self.metrics) or "no label to compare with yet"),
+            ("experts", ", ".join(heaviest) or "none"),
+            ("decisions", ", ".join(f"{n} {a}" for a, n in self.decisions.items()) or "none"),
+            ("training", str(self.due)),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<14} {value}" for name, value in self.lines())
+
+    def __repr__(self) -> str:
+        return (
+            f"Status({self.subject!r}, events={self.events}, generation={self.generation}, "
+            f"samples={self.samples}, {self.due})"
+        )
+
+
+class Personalizer:
+    """One person, one subject: the whole loop. Use `Personalizer.open`.
+
+    Not for several threads at once, except that `close` waits for a call that is under way.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        home: Path,
+        settings: Settings,
+        *,
+        feature_set: FeatureSet = DEFAULT_FEATURES,
+        clock: Callable[[], datetime],
+        device: Callable[[], DeviceState],
+    ) -> None:
+        self.subject = subject
+        self.home = home
+        self.settings = settings
+        self._target = settings.about(subject)
+        self._schedule = settings.schedule()
+        self._policy = settings.consistent_policy()
+        self._features = feature_set
+        self._origin = Origin.of(settings.prior, feature_set)
+        self._clock = clock
+        self._device = device
+        self._lock = threading.RLock()
+        self.log = EventLog(home / _LOG)
+        folder = home / "generations" / default_folder(subject).name
+        self._store = GenerationStore(folder, keep=settings.keep)
+        self._unfinished = GenerationStore(folder / "unfinished", keep=1)
+        self._serving: _Serving | None = None
+
+    @classmethod
+    def open(
+        cls,
+        subject: str,
+        path: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        feature_set: FeatureSet = DEFAULT_FEATURES,
+        clock: Callable[[], datetime] | None = None,
+        device: Callable[[], DeviceState] = probe,
+        **changes: Any,
+    ) -> Personalizer:
+        """Open the home of a person, made if there is none.
+
+        Parameters
+        ----------
+        subject : str
+            What the habit is about, such as ``"meditate"``.
+        path : path-like, optional
+            The home; by default the platform's folder for application data.
+        settings : Settings, optional
+            By default those of the home's ``config.toml``, and the defaults where it says nothing.
+        feature_set : FeatureSet
+            What describes a moment.
+        clock : callable, optional
+            Returns the present, with offset; by default the machine's clock in its time zone.
+        device : callable
+            Returns the `DeviceState`; by default `inhabit.device.probe`.
+        **changes
+            Single settings to replace, such as ``target="walked"``.
+
+        Raises
+        ------
+        ConfigError
+            A setting that does not exist or is out of range.
+        StorageError
+            The folder or the log cannot be opened.
+        """
+        home = Path(path).expanduser() if path is not None else default_home()
+        chosen = (settings or Settings.load(home)).changed(**changes)
+        return cls(
+            subject,
+            home,
+            chosen,
+            feature_set=feature_set,
+            clock=clock or (lambda: datetime.now().astimezone()),
+            device=device,
+        )
+
+    @staticmethod
+    def subjects(path: Path | str | None = None) -> tuple[str, ...]:
+        """Return the subjects that a home has events about; none where there is no home yet."""
+        file = (Path(path) if path is not None else default_home()) / _LOG
+        if not file.exists():
+            return ()
+        with EventLog(file) as log:
+            return log.subjects()
+
+    def __repr__(self) -> str:
+        home = str(self.home)
+        return f"Personalizer({self.subject!r}, generation={self.generation}, home={home!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log. What was acknowledged before is on the disk already."""
+        with self._lock:
+            self.log.close()
+
+    # --- what happens ------------------------------------------------------------------------
+
+    def record(
+        self,
+        kind: str,
+        *,
+        occurred_at: datetime | None = None,
+        value: float | None = None,
+        subject: str | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> Event:
+        """Keep an event for good; by default of this subject, and now.
+
+        When this returns, the event is on the disk.
+
+        Parameters
+        ----------
+        kind : str
+            Such as ``"habit_completed"``; any name is welcome.
+        occurred_at : datetime, optional
+            When it happened, with offset, if not just now.
+        value : float, optional
+            An amount.
+        subject : str, optional
+            What it is about; ``""`` for what concerns all subjects, such as an app launch.
+        id : str, optional
+            Identity, so that telling it twice records it once.
+
+        Raises
+        ------
+        EventError
+            A time without offset, a value that is no number.
+        """
+        with self._lock:
+            now = self._now()
+            recorded_at = now if occurred_at is None else max(now, occurred_at)
+            about = self.subject if subject is None else subject
+            event = self.log.record(
+                kind, about, occurred_at=occurred_at, recorded_at=recorded_at, value=value, id=id
+            )
+            if self._serving is not None:  # what is recorded now changes no label of the past
+                self._serving.revision = self.log.revision
+            return event
+
+    # --- predict and decide ------------------------------------------------------------------
+
+    def predict(self, at: datetime | None = None) -> float:
+        """Return the calibrated probability that the target occurs in the window.
+
+        Parameters
+        ----------
+        at : datetime, optional
+            As of this instant, with offset; by default now.
+
+        Returns
+        -------
+        float
+            Strictly between 0 and 1; never NaN.
+        """
+        with self._lock:
+            return self._look(at).probability
+
+    def explain(self, at: datetime | None = None) -> dict[str, float]:
+        """Return by how much each feature moves the prediction: exact Shapley values.
+
+        They sum to the prediction minus that for this person's average features.
+        """
+        with self._lock:
+            look = self._look(at)
+            serving = self._served()
+
+            def predict_row(x: NDArray[np.float32]) -> float:
+                return serving.model.predict(x, look.slot)
+
+            effects = shapley(predict_row, look.x, serving.average)
+            return dict(zip(self._features.names, effects.tolist(), strict=True))
+
+    def decide(self, at: datetime | None = None, *, store: bool = True) -> Decision:
+        """Decide whether to remind, wait or suppress, and keep the decision with its reasons.
+
+        A decision to remind is a reminder: caps and gaps count it from then on.
+
+        Parameters
+        ----------
+        at : datetime, optional
+            As of this instant, with offset; by default now.
+        store : bool
+            False only looks.
+        """
+        with self._lock:
+            look = self._look(at)
+            recent = self.log.decisions(self.subject, look.now_us - 2 * _DAY_US, look.now_us + 1)
+            state = PolicyState(
+                now=look.now,
+                probability=look.probability,
+                done=look.known == POSITIVE,
+                skipped=look.known == NEGATIVE,
+                reminders=tuple(self._reminders(recent, look.now_us)),
+                previous_zone=_zone(recent),
+                generation=self._served().number,
+                draw=look.day * 256 + look.slot,
+            )
+            decision = decide(self._policy, state)
+            if store:
+                self.log.add_decision(_stored(self.subject, decision, look))
+                self._served().revision = self.log.revision
+            return decision
+
+    def observe(self) -> int:
+        """Join the outcomes of decisions whose windows have closed; return how many were joined."""
+        with self._lock:
+            now_us = us_from_datetime(self._now())
+            closed = [
+                decision
+                for decision in self.log.decisions(self.subject, open_only=True)
+                if decision.window_end_us + self._target.grace_us <= now_us
+            ]
+            if not closed:
+                return 0
+            start = np.array([decision.window_start_us for decision in closed], dtype=np.int64)
+            end = np.array([decision.window_end_us for decision in closed], dtype=np.int64)
+            label = self._evidence(start, end).labels(now_us)
+            joined = self.log.set_outcomes(
+                (decision.id, int(outcome))
+                for decision, outcome in zip(closed, label, strict=True)
+                if decision.id is not None
+            )
+            if self._serving is not None:
+                self._serving.revision = self.log.revision
+            return joined
+
+    # --- learn -------------------------------------------------------------------------------
+
+    def train(
+        self,
+        *,
+        deadline: timedelta | None = None,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Training:
+        """Learn from everything that has matured, whatever the device says.
+
+        Parameters
+        ----------
+        deadline : timedelta, optional
+            Stop when this much time is used up. Nothing is lost: the generation in service stays,
+            and the next training goes on where this one stopped.
+        progress : callable, optional
+            Called with the moments done and all moments.
+        cancelled : callable
+            Asked now and then; True stops, and nothing is lost either.
+        """
+        with self._lock:
+            self.observe()
+            return self._train(self.samples(), deadline, progress, cancelled, None)
+
+    def train_if_due(
+        self,
+        *,
+        deadline: timedelta | None = None,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Training:
+        """Train when the device and the calendar agree; meant to be called now and then.
+
+        The request is that of the settings; see `inhabit.scheduling.is_due`.
+        """
+        with self._lock:
+            self.observe()
+            table = self.samples()
+            due = self._is_due(table)
+            if not due:
+                number = self._served().number
+                return Training(outcome="not due", generation=number, metrics={}, due=due)
+            return self._train(table, deadline, progress, cancelled, due)
+
+    def forget(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        everything: bool = False,
+    ) -> Forgotten:
+        """Forget events and all that was learnt from them, exactly.
+
+        The rows leave the disk, and so does every generation of every subject that may have known
+        them; what remains is learnt again and gives the same bytes as if they had never been.
+
+        Parameters
+        ----------
+        ids : iterable of str, optional
+            Events by identity, of any subject.
+        since, until : datetime, optional
+            Events of this subject in a range of time, with offset.
+        everything : bool
+            All events of all subjects, all decisions.
+        """
+        with self._lock:
+            if ids is not None:
+                gone = self.log.forget(ids=tuple(ids))
+            elif everything:
+                gone = self.log.forget(everything=True)
+            else:
+                gone = self.log.forget(subject=self.subject, since=since, until=until)
+            # An app launch, say, is known to every subject, so every subject's generations go.
+            for store in self._all_stores():
+                store.purge()
+            self._serving = None
+            if not everything:
+                self._train(self.samples(), None, None, lambda: False, None)
+            return gone
+
+    def rollback(self) -> int:
+        """Take the generation in service out of service; return the number of the one before it.
+
+        Raises
+        ------
+        CheckpointError
+            There is none before it.
+        """
+        with self._lock:
+            earlier = self._store.rollback()
+            self._serving = None
+            return earlier.number
+
+    # --- look --------------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """Number of the generation in service; 0 is the prior."""
+        with self._lock:
+            return self._served().number
+
+    def status(self) -> Status:
+        """Say where the loop stands."""
+        with self._lock:
+            serving = self._served()
+            table = self.samples()
+            weights = sorted(serving.experts.items(), key=lambda item: -item[1])
+            actions = [decision.action for decision in self.log.decisions(self.subject)]
+            return Status(
+                subject=self.subject,
+                home=str(self.home),
+                events=self.log.count(),
+                generation=serving.number,
+                samples=serving.labels,
+                new_samples=self._new_samples(table),
+                last_training=self._last_training(),
+                metrics=serving.metrics,
+                experts=dict(weights),
+                decisions={action: actions.count(action) for action in sorted(set(actions))},
+                due=self._is_due(table),
+                device=self._device(),
+            )
+
+    def question(self, at: datetime | None = None) -> str:
+        """Say in words what is predicted."""
+        window = str(self._target.window)
+        words = {
+            "rest-of-day": "in the rest of the day",
+            "next-day": "tomorrow",
+            "next-moment": "before the next moment",
+        }
+        now = "" if at is None else f", as of {at:%Y-%m-%d %H:%M}"
+        return f"{self._target.kind} {words.get(window, f'within {window}')}{now}"
+
+    def samples(self) -> Samples:
+        """Return the samples that the log makes as of now."""
+        now_us = us_from_datetime(self._now())
+        events = self.log.columns(recorded_before_us=now_us)
+        return samples(events, self._target, self._schedule, self._features, as_of_us=now_us)
+
+    def weights_json(self) -> str:
+        """Return the personal network as the seed's ``ModelCheckpoint`` JSON, for Swift."""
+        with self._lock:
+            serving = self._served()
+            network = serving.model.tensors()["model.champion"].astype(np.float32)
+            layers = serving.model.config.layers
+            assert layers is not None  # every model we make has networks
+            return parameters_to_json(network, layers, version=serving.number)
+
+    def next_moment_us(self, now: datetime) -> int:
+        """Return when the next moment of the schedule begins, in microseconds."""
+        offset = _offset_s(now)
+        local = LocalClock.fixed(offset)
+        moment = moment_at(local, self._schedule, NEXT_MOMENT, us_from_datetime(now), offset)
+        return int(moment.window_end_us[0])
+
+    # --- how ---------------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        now = self._clock()
+        if now.utcoffset() is None:
+            raise ConfigError(f"clock: expected a time with offset, got naive {now}")
+        return now
+
+    def _look(self, at: datetime | None) -> _Look:
+        """Look at one instant: its features, its probability, what is known of it already."""
+        now = self._now() if at is None else at
+        now_us = us_from_datetime(now, "at")
+        asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, _offset_s(now))
+        x = self._features.compute(asof)[0]
+        slot = int(asof.moments.slot[0])
+        return _Look(
+            now=now,
+            now_us=now_us,
+            x=x,
+            slot=slot,
+            day=int(asof.moments.day[0]),
+            window=(int(asof.moments.window_start_us[0]), int(asof.moments.window_end_us[0])),
+            known=self._known(asof.moments),
+            probability=self._served().model.predict(x, slot),
+        )
+
+    def _known(self, moment: Moments) -> int:
+        """Return whether the question is answered already: done, skipped, or open."""
+        if self._target.window.name == "rest-of-day":
+            begun_us = moment.day_start_us
+        elif self._target.window.name == "next-moment":
+            begun_us = moment.day_start_us + self._schedule.offsets_us[moment.slot]
+        else:
+            return UNKNOWN
+        begun_us = np.minimum(begun_us, moment.at_us)
+        return int(self._evidence(begun_us, moment.window_end_us).known_at(moment.at_us)[0])
+
+    def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
+        """Return what the log tells about windows."""
+        target = self._target
+        kinds = tuple(kind for kind in (target.kind, target.skip_kind) if kind is not None)
+        events = self.log.columns(self.subject, int(start_us.min()), int(end_us.max()), kinds=kinds)
+        happened = Happenings.of_columns(events, target.kind, (self.subject,))
+        skipped = (
+            Happenings.none()
+            if target.skip_kind is None
+            else Happenings.of_columns(events, target.skip_kind, (self.subject,))
+        )
+        return Evidence.gather(target, happened, skipped, start_us, end_us)
+
+    def _reminders(self, recent: list[StoredDecision], now_us: int) -> list[datetime]:
+        """Return when reminders were given lately, decided here or told by the app."""
+        decided = [d for d in recent if d.action == "remind"]
+        given = [datetime_from_us(d.at_us, d.utc_offset_s) for d in decided]
+        since_us = now_us - 2 * _DAY_US
+        for event in self.log.events(self.subject, since_us, now_us + 1, kinds=(REMINDER_SENT,)):
+            at_us = us_from_datetime(event.occurred_at)
+            if not any(0 <= at_us - d.at_us <= _SAME_REMINDER_US for d in decided):
+                given.append(event.occurred_at)
+        return given
+
+    def _served(self) -> _Serving:
+        """Return the model in service, with every label learnt that has matured by now."""
+        serving = self._serving
+        if serving is None or serving.revision != self.log.revision:
+            serving = self._serving = _Serving(self._load(), self)
+        now = self._now()
+        if us_from_datetime(now) >= serving.next_us:
+            serving.catch_up(now)
+        return serving
+
+    def _load(self) -> Generation | None:
+        """Return the newest generation that fits; the prior serves while there is none."""
+        try:
+            generation = self._store.load()
+            resume(generation, self._origin)
+        except (CheckpointError, ConfigError, ShapeError) as error:
+            # The events are what counts: the next training makes a new generation from them.
+            _log.warning("no generation of %r can be used: %s", self.subject, error)
+            return None
+        return generation
+
+    def _train(
+        self,
+        table: Samples,
+        deadline: timedelta | None,
+        progress: Progress | None,
+        cancelled: Callable[[], bool],
+        due: Due | None,
+    ) -> Training:
+        started = time.perf_counter()
+        run = train(
+            table,
+            self._origin,
+            start=self._furthest(),
+            deadline=deadline,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        outcome = self._keep(run)
+        self._serving = None
+        serving = self._served()
+        return Training(
+            outcome=outcome,
+            generation=serving.number,
+            samples=run.generation.manifest.counts["labels"],
+            metrics=dict(run.generation.manifest.metrics),
+            seconds=time.perf_counter() - started,
+            due=due,
+        )
+
+    def _keep(self, run: TrainingRun) -> Literal["trained", "unchanged", "expired", "cancelled"]:
+        """Put what a run has learnt where it belongs."""
+        if run.status != "finished":
+            self._unfinished.save(run.generation)
+            return run.status
+        current = self._load()
+        changed = current is None or current.id != run.generation.id
+        if changed and run.rows:
+            self._store.save(run.generation)
+        self._unfinished.purge()
+        self.log.set_meta(self._last_training_key, self._now().isoformat())
+        return "trained" if changed and run.rows else "unchanged"
+
+    def _furthest(self) -> Generation | None:
+        """Return the generation that has walked furthest, finished or not."""
+        found = []
+        for store in (self._unfinished, self._store):
+            with contextlib.suppress(CheckpointError):
+                found.append(store.load())
+        candidates = [generation for generation in found if generation is not None]
+        return max(candidates, key=lambda g: g.manifest.counts.get("moments", 0), default=None)
+
+    def _is_due(self, table: Samples) -> Due:
+        return is_due(
+            self.settings.request,
+            self._device(),
+            self._now(),
+            self._last_training(),
+            self._new_samples(table),
+        )
+
+    def _new_samples(self, table: Samples) -> int:
+        return max(int((table.matured_label >= 0).sum()) - self._served().labels, 0)
+
+    def _last_training(self) -> datetime | None:
+        said = self.log.get_meta(self._last_training_key)
+        return None if said is None else datetime.fromisoformat(said)
+
+    @property
+    def _last_training_key(self) -> str:
+        return f"last_training:{self.subject}"
+
+    def _all_stores(self) -> Iterator[GenerationStore]:
+        """Yield the stores of every subject of this home."""
+        for folder in sorted((self.home / "generations").glob("*/")):
+            yield GenerationStore(folder / "unfinished")
+            yield GenerationStore(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One instant: what is known, and what it means."""
+
+    now: datetime
+    now_us: int
+    x: NDArray[np.float32]
+    slot: int
+    day: int
+    window: tuple[int, int]
+    known: int
+    probability: float
+
+
+class _Serving:
+    """A generation in service: its model, which goes on learning what matures.
+
+    It is always in the state that a walk over all scheduled moments up to now would have left it
+    in, except that networks are trained by a training only.
+    """
+
+    def __init__(self, generation: Generation | None, me: Personalizer) -> None:
+        self.number = 0 if generation is None else generation.number
+        self.model = resume(generation, me._origin)  # noqa: SLF001
+        manifest = None if generation is None else generation.manifest
+        self.labels = 0 if manifest is None else manifest.counts["labels"]
+        self.metrics = {} if manifest is None else dict(manifest.metrics)
+        self.average = (
+            np.full(len(me._features), 0.5, np.float32)  # noqa: SLF001
+            if generation is None
+            else generation.tensors["features.mean"].astype(np.float32)
+        )
+        self.revision = me.log.revision
+        self.next_us = 0  # the next scheduled moment: when there may be something to learn
+        self._after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
+        self._me = me
+
+    @property
+    def experts(self) -> dict[str, float]:
+        """Weight of each expert now."""
+        return dict(zip(EXPERTS, self.model.weights.tolist(), strict=True))
+
+    def catch_up(self, now: datetime) -> None:
+        """Learn the labels that have matured before the scheduled moments since, in their order."""
+        me = self._me
+        table = me.samples()
+        walked = int(np.searchsorted(table.moments.at_us, self._after_us, side="right"))
+        due = (table.learn_at >= walked) & (table.learn_at < len(table))
+        rows = np.flatnonzero(due & (table.matured_label >= 0))
+        for row in rows[np.argsort(table.learn_at[rows], kind="stable")]:
+            self.model.learn(table.features[row], int(table.slot[row]), int(table.label[row]))
+        if len(table):
+            self._after_us = int(table.moments.at_us[-1])
+        self.next_us = me.next_moment_us(now)
+
+
+def _offset_s(now: datetime) -> int:
+    offset = now.utcoffset()
+    assert offset is not None  # whoever got here has checked
+    return int(offset.total_seconds())
+
+
+def _zone(recent: list[StoredDecision]) -> Zone | None:
+    """Return the zone of the decision before this one."""
+    return cast("Zone", recent[-1].zone) if recent else None
+
+
+def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:
+    return StoredDecision(
+        subject=subject,
+        at_us=look.now_us,
+        utc_offset_s=_offset_s(look.now),
+        slot=look.slot,
+        window_start_us=look.window[0],
+        window_end_us=look.window[1],
+        action=decision.action,
+        probability=decision.probability,
+        propensity=decision.propensity,
+        generation=decision.generation,
+        reasons=decision.reasons,
+        features=look.x.astype("<f4").tobytes(),
+        zone=decision.zone,
+    )
+
+
+def _scores(metrics: Mapping[str, float]) -> str:
+    """Word the scores: ours beside the base rate's."""
+    if not metrics:
+        return ""
+    loss, base = metrics["log_loss"], metrics["base_rate_log_loss"]
+    return f"log loss {loss:.3f} (running base rate {base:.3f})"
