@@ -21,6 +21,7 @@ func sha256Hex(_ bytes: [UInt8]) -> String {
 private func compress(_ state: inout [UInt32], _ block: ArraySlice<UInt8>) {
     func rotate(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
     var w: [UInt32] = []
+    w.reserveCapacity(64)
     for i in stride(from: block.startIndex, to: block.endIndex, by: 4) {
         w.append(block[i..<i + 4].reduce(0) { $0 << 8 | UInt32($1) })
     }
@@ -30,17 +31,18 @@ private func compress(_ state: inout [UInt32], _ block: ArraySlice<UInt8>) {
         let s1 = rotate(y, 17) ^ rotate(y, 19) ^ y >> 10
         w.append(w[t - 16] &+ s0 &+ w[t - 7] &+ s1)
     }
-    var v = state
+    var (a, b, c, d) = (state[0], state[1], state[2], state[3])
+    var (e, f, g, h) = (state[4], state[5], state[6], state[7])
     for t in 0..<64 {
-        let (a, e) = (v[0], v[4])
         let sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
-        let choice = e & v[5] ^ ~e & v[6]
-        let t1 = v[7] &+ sum1 &+ choice &+ roundConstants[t] &+ w[t]
+        let choice = e & f ^ ~e & g
+        let t1 = h &+ sum1 &+ choice &+ roundConstants[t] &+ w[t]
         let sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
-        let majority = a & v[1] ^ a & v[2] ^ v[1] & v[2]
-        v = [t1 &+ sum0 &+ majority, a, v[1], v[2], v[3] &+ t1, e, v[5], v[6]]
+        let majority = a & b ^ a & c ^ b & c
+        (h, g, f, e) = (g, f, e, d &+ t1)
+        (d, c, b, a) = (c, b, a, t1 &+ sum0 &+ majority)
     }
-    for i in 0..<8 { state[i] = state[i] &+ v[i] }
+    for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] &+= value }
 }
 
 private let roundConstants: [UInt32] = [
@@ -54,9 +56,5 @@ private let roundConstants: [UInt32] = [
     0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ]
 
-/// The shortest decimal that reads back as `value`, written as Python's `repr` does.
-///
-/// Swift finds the same digits and differs only in when it turns to an exponent: from 2⁵⁴ on, Python from 10¹⁶ on.
-func shortestDecimal(_ value: Double) -> String {
-    "\(value)"
-}
+/// The shortest decimal that reads back as `value`, written as Python's `repr` writes it.
+func shortestDecimal(_ value: Double) -> String { "\(value)" }

@@ -55,6 +55,18 @@ public struct Generation: Hashable, Sendable {
     /// - Throws: ``InhabitError/checkpoint(_:)`` if there is no such tensor of this type.
     public func float64(_ name: String) throws -> [Double] { try tensor(name, INHABIT_F64) }
 
+    /// All tensors of a model or a prior, and what else is known to be kept beside them.
+    func tensors() throws -> [String: Tensor] {
+        var tensors: [String: Tensor] = [:]
+        for name in ["model.config", "model.state", "prior.mean", "prior.variance", "prior.experts"] {
+            tensors[name] = (try? float64(name)).map(Tensor.float64)
+        }
+        for name in ["prior.network", "model.champion", "model.challenger", "forecast", "features.mean"] {
+            tensors[name] = (try? float32(name)).map(Tensor.float32)
+        }
+        return tensors
+    }
+
     private func tensor<T>(_ name: String, _ dtype: Int) throws -> [T] {
         try filled(of: T.self, argument: name) { data, capacity, count in
             inhabit_checkpoint_tensor(

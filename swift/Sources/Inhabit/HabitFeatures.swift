@@ -32,6 +32,17 @@ public struct HabitFeatures: Hashable, Sendable {
         "recent_rate", "same_slot_rate", "same_weekday_rate", "after_last_rate", "weekend",
     ]
 
+    /// SHA-256 of what a model that reads these features depends on: names, versions, kinds, parameters.
+    static let schema = sha256Hex(Array(schemaJSON.utf8))
+
+    private static let schemaJSON = """
+        {"features":[["current_streak",1,false,{}],["completion_rate_30d",1,true,{}],\
+        ["app_launches_today",1,false,{"half_at":3,"kind":"app_opened"}],\
+        ["reminders_opened_today",1,false,{"half_at":3,"kind":"reminder_tapped"}],\
+        ["hour_of_day",1,false,{}],["recent_rate",1,true,{}],["same_slot_rate",1,true,{}],\
+        ["same_weekday_rate",1,true,{}],["after_last_rate",1,true,{}],["weekend",1,false,{}]],"history":128}
+        """
+
     /// Which of them estimate the target's probability; the model reads those as log odds. Bit 0 is the first.
     static let rates: UInt64 = 0b01_1110_0010
 

@@ -22,9 +22,11 @@ public struct Schedule: Hashable, Sendable {
     public let dayStart: ClockTime
 
     /// One moment a day, as the day begins.
-    public init() {
-        times = [.dayStart]
-        dayStart = .dayStart
+    public init() { self.init(sorted: [.dayStart], dayStart: .dayStart) }
+
+    init(sorted times: [ClockTime], dayStart: ClockTime) {
+        self.times = times
+        self.dayStart = dayStart
     }
 
     /// - Throws: ``InhabitError/config(argument:reason:)`` if there are no times, more than 24, or two equal ones.
@@ -34,8 +36,8 @@ public struct Schedule: Hashable, Sendable {
                 argument: "times",
                 reason: "expected 1 to \(Self.maximumSlots) different times of day, got \(times)")
         }
-        self.dayStart = dayStart
-        self.times = times.sorted { Self.offset($0, dayStart) < Self.offset($1, dayStart) }
+        let sorted = times.sorted { Self.offset($0, dayStart) < Self.offset($1, dayStart) }
+        self.init(sorted: sorted, dayStart: dayStart)
     }
 
     /// Microseconds from the start of the local day to each slot, ascending.

@@ -1,0 +1,423 @@
+import Foundation
+
+/// One person, one subject: record what happens, predict, decide, see what came of it, train.
+///
+/// ```swift
+/// let me = try Personalizer.open(subject: "meditate")
+/// try await me.record(.habitCompleted)
+/// let probability = try await me.predict()
+/// let decision = try await me.decide()
+/// if decision.action == .remind { scheduleReminder() }
+/// ```
+///
+/// Its home is a folder: `events.sqlite3` (one person's log, all subjects) and `generations/` (what was learnt
+/// about each subject), laid out as Python lays them out. Nothing else is read or written.
+public actor Personalizer {
+    /// What the habit is about, such as `"meditate"`.
+    public let subject: String
+    /// What is predicted, when, and what is done with it.
+    public let settings: Settings
+
+    private let store: any EventStore
+    private let generations: GenerationStore
+    private let unfinished: GenerationStore
+    private let prior: Generation?
+    private let target: Target
+    private let clock: @Sendable () -> LocalInstant
+    private var serving: Serving?
+    private var isTraining = false
+    /// Counts what makes a training that is under way worthless.
+    private var forgettings = 0
+
+    /// What a personalizer is told.
+    public struct Settings: Sendable {
+        /// What is predicted; its subject is the personalizer's.
+        public var target = Target()
+        /// The moments that are learnt from; predictions may be asked for at any time.
+        public var schedule = Schedule.usual
+        /// What to do with a probability; its day begins when the schedule's does.
+        public var policy = DecisionPolicy()
+        /// How many generations stay on disk.
+        public var keep = 5
+
+        public init() {}
+    }
+
+    /// Puts a personalizer together from its parts.
+    ///
+    /// - Parameters:
+    ///   - generations: where what is learnt about this subject is kept.
+    ///   - prior: what was learnt from other people, see ``Generation``; `nil`: nothing.
+    ///   - clock: tells the present.
+    /// - Throws: ``InhabitError`` for a setting outside its range or a prior for other features.
+    public init(
+        subject: String, store: any EventStore, generations: URL, prior: Generation? = nil,
+        settings: Settings = Settings(), clock: @escaping @Sendable () -> LocalInstant = { .now() }
+    ) throws {
+        var settings = settings
+        settings.target.subject = subject
+        settings.policy.dayStart = settings.schedule.dayStart
+        try settings.policy.validate()
+        if let prior {
+            guard try prior.decodedManifest().schema == HabitFeatures.schema else {
+                throw InhabitError.checkpoint("the prior was made for other features")
+            }
+            _ = try Model(prior: prior)
+        }
+        (self.subject, self.settings, self.store, self.prior) = (subject, settings, store, prior)
+        (target, self.clock) = (settings.target, clock)
+        self.generations = try GenerationStore(folder: generations, keep: settings.keep)
+        unfinished = try GenerationStore(folder: generations.appendingPathComponent("unfinished"), keep: 1)
+    }
+
+    /// Opens the home of a person, made if there is none.
+    ///
+    /// - Parameter home: the folder; by default `inhabit` in Application Support.
+    /// - Throws: ``InhabitError``
+    public static func open(
+        subject: String, home: URL? = nil, prior: Generation? = nil, settings: Settings = Settings(),
+        clock: @escaping @Sendable () -> LocalInstant = { .now() }
+    ) throws -> Personalizer {
+        let home = try home ?? defaultHome()
+        let store = try SQLiteEventStore(url: home.appendingPathComponent("events.sqlite3"))
+        let folder = home.appendingPathComponent("generations").appendingPathComponent(folderName(of: subject))
+        return try Personalizer(
+            subject: subject, store: store, generations: folder, prior: prior, settings: settings, clock: clock)
+    }
+
+    /// `inhabit` in the system's folder for application data: Application Support on Apple systems.
+    ///
+    /// - Throws: ``InhabitError/storage(_:)``
+    public static func defaultHome() throws -> URL {
+        let directory = FileManager.SearchPathDirectory.applicationSupportDirectory
+        guard let support = FileManager.default.urls(for: directory, in: .userDomainMask).first else {
+            throw InhabitError.storage("there is no folder for application data")
+        }
+        return support.appendingPathComponent("inhabit")
+    }
+
+    /// The name of a subject's folder: its letters and digits, then a hash that tells subjects apart.
+    static func folderName(of subject: String) -> String {
+        let words = subject.lowercased().unicodeScalars.split { scalar in
+            !(("a"..."z").contains(scalar) || ("0"..."9").contains(scalar))
+        }
+        let readable = words.map { String($0) }.joined(separator: "-").prefix(32)
+        let digest = sha256Hex(Array(subject.utf8)).prefix(8)
+        return readable.isEmpty ? String(digest) : "\(readable)-\(digest)"
+    }
+
+    // MARK: - What happens
+
+    /// Keeps an event for good; when this returns, it is on the disk.
+    ///
+    /// - Parameters:
+    ///   - at: when it happened; by default now.
+    ///   - subject: what it is about, by default this subject; empty for what concerns all, such as an app launch.
+    /// - Throws: ``InhabitError``
+    @discardableResult
+    public func record(
+        _ type: EventType, at: LocalInstant? = nil, subject: String? = nil, value: Double? = nil,
+        id: String? = nil
+    ) throws -> UserEvent {
+        let now = clock()
+        let occurredAt = at ?? now
+        let event = try UserEvent(
+            type: type, subject: subject ?? self.subject, occurredAt: occurredAt,
+            recordedAt: max(now.microseconds, occurredAt.microseconds), value: value, id: id)
+        try store.append([event])
+        return event
+    }
+
+    // MARK: - Predict and decide
+
+    /// The calibrated probability that the target occurs in the window: strictly between 0 and 1.
+    ///
+    /// - Parameter at: as of this instant; by default now.
+    /// - Throws: ``InhabitError``
+    public func predict(at: LocalInstant? = nil) throws -> Double { try look(at).probability }
+
+    /// The features that a prediction rests on.
+    ///
+    /// - Throws: ``InhabitError``
+    public func features(at: LocalInstant? = nil) throws -> HabitFeatures { try look(at).features }
+
+    /// Decides whether to remind, wait or suppress, and keeps the decision with its reasons.
+    ///
+    /// A decision to remind is a reminder: caps and gaps count it from then on.
+    ///
+    /// - Parameters:
+    ///   - at: as of this instant; by default now.
+    ///   - isKept: false only looks.
+    /// - Throws: ``InhabitError``
+    public func decide(at: LocalInstant? = nil, isKept: Bool = true) throws -> Decision {
+        let look = try look(at)
+        let (moment, now) = (look.moment, look.moment.at)
+        let since = now.microseconds - 2 * microsecondsPerDay
+        let recent = try store.decisions(subject: subject, since: since)
+            .filter { $0.decision.at.microseconds <= now.microseconds }
+        var state = PolicyState(now: now, probability: look.probability)
+        let known = try known(of: moment)
+        (state.done, state.skipped) = (known == .positive, known == .negative)
+        state.reminders = try reminders(recent, since: since, until: now.microseconds)
+        state.previousZone = recent.last?.decision.zone
+        state.generation = try served().number
+        state.draw = Int64(moment.day + daysBefore1970) * 256 + Int64(moment.slot)
+        let decision = try settings.policy.decide(state)
+        if isKept {
+            try store.append(
+                StoredDecision(
+                    subject: subject, decision: decision, slot: moment.slot, windowStart: moment.windowStart,
+                    windowEnd: moment.windowEnd, features: look.features.inputs))
+        }
+        return decision
+    }
+
+    private struct Look {
+        let moment: Moment
+        let features: HabitFeatures
+        let probability: Double
+    }
+
+    private func look(_ at: LocalInstant?) throws -> Look {
+        let now = at ?? clock()
+        let asOf = try History.live(store, target: target, schedule: settings.schedule, now: now)
+        let features = HabitFeatures(asOf)
+        let said = try served().model.predict(features.inputs, slot: asOf.moment.slot)
+        return Look(moment: asOf.moment, features: features, probability: said.probability)
+    }
+
+    /// Whether the question is answered already: done, skipped, or open.
+    private func known(of moment: Moment) throws -> Label {
+        var begun = moment.dayStart
+        switch target.window {
+        case .restOfDay: break
+        case .nextMoment: begun += settings.schedule.offsets[moment.slot]
+        case .nextDay, .duration: return .unknown
+        }
+        begun = min(begun, moment.at.microseconds)
+        var query = EventQuery(subject: subject)
+        query.types = [target.type, target.skipType].compactMap { $0 }
+        (query.since, query.until) = (begun, moment.windowEnd)
+        let events = try store.events(query)
+        let happened = Happenings(events, type: target.type, subjects: [subject])
+        let skipped = Happenings(events, type: target.skipType, subjects: [subject])
+        return Evidence(target, happened: happened, skipped: skipped, from: begun, to: moment.windowEnd)
+            .known(at: moment.at.microseconds)
+    }
+
+    /// When reminders were given lately, decided here or told by the app.
+    private func reminders(_ recent: [StoredDecision], since: Int64, until: Int64) throws -> [LocalInstant] {
+        let decided = recent.map(\.decision).filter { $0.action == .remind }.map(\.at)
+        var query = EventQuery(subject: subject)
+        query.types = [.reminderSent]
+        (query.since, query.until) = (since, until + 1)
+        // An event this soon after a decision to remind is that reminder, told by the app.
+        let sameReminder = 15 * 60 * microsecondsPerSecond
+        let told = try store.events(query).map(\.occurredAt).filter { at in
+            !decided.contains { (0...sameReminder).contains(at.microseconds - $0.microseconds) }
+        }
+        return decided + told
+    }
+
+    // MARK: - Learn
+
+    /// What came of a training.
+    public struct Training: Hashable, Sendable {
+        public enum Outcome: String, Sendable {
+            /// There is a new generation.
+            case trained
+            /// Nothing new to learn.
+            case unchanged
+            /// The deadline came; what was done so far is kept, and the next training goes on from there.
+            case expired
+            /// It was told to stop; nothing is lost either.
+            case cancelled
+        }
+
+        public let outcome: Outcome
+        /// Number of the generation in service now; 0 is the prior.
+        public let generation: Int
+        /// Labels learnt from.
+        public let samples: Int
+        /// Walk-forward scores, beside those of the running base rate.
+        public let metrics: [String: Double]
+    }
+
+    /// Learns from everything that has matured.
+    ///
+    /// Cancelling the task stops it between two slices of a fraction of a millisecond. However it ends, nothing
+    /// is lost: the generation in service stays, and the next training goes on where this one stopped.
+    ///
+    /// - Parameters:
+    ///   - deadline: stop when so many seconds are used up.
+    ///   - pace: how much of the processor it may take.
+    /// - Throws: ``InhabitError``
+    public func train(deadline: TimeInterval? = nil, pace: Pace = .full) async throws -> Training {
+        guard !isTraining else { return try result(.cancelled, of: nil) }
+        isTraining = true
+        defer { isTraining = false }
+        let began = forgettings
+        var metronome = Metronome(deadline: deadline, pace: pace)
+        var walk = try Walk(samples(), prior: prior, start: furthest())
+        while !walk.isFinished {
+            // At least one slice is walked, so that even a hurried device arrives in the end.
+            try walk.advance()
+            if walk.isFinished { break }
+            let isCancelled = await metronome.pause()
+            guard began == forgettings else { return try result(.cancelled, of: nil) }
+            guard !isCancelled, !metronome.isOver else {
+                let generation = try walk.generation()
+                try unfinished.save(generation)
+                return try result(isCancelled ? .cancelled : .expired, of: generation)
+            }
+        }
+        return try keep(walk.generation())
+    }
+
+    /// Puts what a walk has learnt in service.
+    private func keep(_ generation: Generation) throws -> Training {
+        let isNew = loaded()?.generation != generation
+        let isAnything = try generation.decodedManifest().counts["moments"] != 0
+        if isNew && isAnything { try generations.save(generation) }
+        try unfinished.purge()
+        serving = nil
+        return try result(isNew && isAnything ? .trained : .unchanged, of: generation)
+    }
+
+    private func result(_ outcome: Training.Outcome, of generation: Generation?) throws -> Training {
+        let manifest = try generation?.decodedManifest()
+        return Training(
+            outcome: outcome, generation: try served().number, samples: manifest?.counts["labels"] ?? 0,
+            metrics: manifest?.metrics ?? [:])
+    }
+
+    /// The examples that the log makes as of now: what was known at each moment, and what came of it.
+    ///
+    /// - Throws: ``InhabitError/storage(_:)``
+    public func trainingSamples() throws -> [TrainingSample] { try samples().trainingSamples }
+
+    private func samples() throws -> Samples {
+        let now = clock().microseconds
+        var query = EventQuery()
+        query.recordedBefore = now
+        return Samples(
+            events: try store.events(query), target: target, schedule: settings.schedule, before: now)
+    }
+
+    /// The generation that has walked furthest, finished or not.
+    private func furthest() -> Generation? {
+        let found = [unfinished, generations].compactMap { try? $0.load()?.generation }
+        return found.max { moments(of: $0) < moments(of: $1) }
+    }
+
+    private func moments(of generation: Generation) -> Int {
+        (try? generation.decodedManifest().counts["moments"]) ?? 0
+    }
+
+    /// Forgets events of this subject and all that was learnt from them, exactly.
+    ///
+    /// What remains is learnt again and gives the same bytes as if they had never been.
+    ///
+    /// - Parameters:
+    ///   - since: from this instant on; `nil`: from the beginning.
+    ///   - until: before this instant; `nil`: to the end.
+    /// - Returns: how many events are gone.
+    /// - Throws: ``InhabitError``
+    @discardableResult
+    public func forget(since: LocalInstant? = nil, until: LocalInstant? = nil) async throws -> Int {
+        var query = EventQuery(subject: subject)
+        query.exactSubject = true
+        (query.since, query.until) = (since?.microseconds, until?.microseconds)
+        forgettings += 1
+        let gone = try store.forget(query)
+        try generations.purge()
+        try unfinished.purge()
+        serving = nil
+        _ = try await train()
+        return gone
+    }
+
+    /// Takes the generation in service out of service; the number of the one before it.
+    ///
+    /// - Throws: ``InhabitError/checkpoint(_:)`` if there is none before it.
+    @discardableResult
+    public func rollback() throws -> Int {
+        let number = try generations.rollback()
+        serving = nil
+        return number
+    }
+
+    /// Lets go of every file and lock until the next call; before the system suspends the app.
+    public func releaseLocks() { store.releaseLocks() }
+
+    // MARK: - Serve
+
+    /// Number of the generation in service; 0 is the prior.
+    public var generation: Int {
+        get throws { try served().number }
+    }
+
+    /// The generation in service, to be moved to another device; `nil` while the prior serves.
+    public var currentGeneration: Generation? { loaded()?.generation }
+
+    /// A generation in service: its model, which goes on learning what matures.
+    private struct Serving {
+        let number: Int
+        var model: Model
+        /// The last moment that the model knows of.
+        var after: Int64
+        /// The next scheduled moment: when there may be something to learn.
+        var next = Int64.min
+    }
+
+    /// The model in service, with every label learnt that has matured by now.
+    private func served() throws -> Serving {
+        let now = clock()
+        var serving = try self.serving ?? load()
+        if now.microseconds >= serving.next { try catchUp(&serving, now) }
+        self.serving = serving
+        return serving
+    }
+
+    private func load() throws -> Serving {
+        guard let (number, generation) = loaded(), let model = try? Model(generation) else {
+            return Serving(number: 0, model: try Model(prior: prior), after: .min)
+        }
+        let last = try generation.decodedManifest().lastMoment
+        return Serving(number: number, model: model, after: last ?? .min)
+    }
+
+    /// The newest generation that fits; the prior serves while there is none.
+    private func loaded() -> (number: Int, generation: Generation)? {
+        guard let found = try? generations.load(), let manifest = try? found.generation.decodedManifest() else {
+            return nil  // the events are what counts: the next training makes a new generation from them
+        }
+        return manifest.schema == HabitFeatures.schema ? found : nil
+    }
+
+    /// Learns the labels that have matured before the scheduled moments since, in their order.
+    private func catchUp(_ serving: inout Serving, _ now: LocalInstant) throws {
+        let samples = try samples()
+        let walked = samples.moments.partitionIndex { $0.at.microseconds > serving.after }
+        let due = samples.moments.indices.filter { row in
+            let isNew = (walked..<samples.moments.count).contains(samples.learnAt[row])
+            return isNew && samples.matured[row] && samples.labels[row] != .unknown
+        }
+        for row in due.sorted(by: { (samples.learnAt[$0], $0) < (samples.learnAt[$1], $1) }) {
+            try serving.model.learn(
+                samples.features[row].inputs, slot: samples.moments[row].slot,
+                occurred: samples.labels[row] == .positive)
+        }
+        if let last = samples.moments.last { serving.after = last.at.microseconds }
+        let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])
+        serving.next = settings.schedule.moment(at: now, on: clock, window: .nextMoment).windowEnd
+    }
+}
+
+extension Schedule {
+    /// 04:00, 12:00, 17:00 and 20:00: what a day's habit is usually asked about.
+    public static let usual = Schedule(sorted: [.dayStart, .noon, .evening, .night], dayStart: .dayStart)
+}
+
+/// From 0001-01-01, the first day of Python's calendar, to 1970-01-01.
+let daysBefore1970 = 719_163
