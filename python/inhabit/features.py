@@ -176,7 +176,8 @@ class AsOf:
         today = schedule.local_day(now_us, utc_offset_s)
         days = HISTORY // len(schedule.times) + 1
         while True:
-            clock = _clock_of_log(log, schedule.starts_us(today - days), now_us)
+            since_us = int(schedule.starts_us(today - days - MARGIN_DAYS))
+            clock = LocalClock.of_changes(log.offset_changes(since_us, now_us))
             clock = clock.with_now(now_us, utc_offset_s)
             windows = moments_between(clock, schedule, target.window, today - days, today)
             closed_us = windows.window_end_us + target.grace_us
@@ -346,15 +347,6 @@ def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
     earliest_us = np.minimum.accumulate(own.occurred_at_us[order])
     known = np.searchsorted(seen_us[order], at_us, side="left")
     return np.append(NEVER_US, earliest_us)[known]
-
-
-def _clock_of_log(log: EventLog, since_us: int, now_us: int) -> LocalClock:
-    """Return the local clock from `since_us` on, read by index."""
-    changes = log.offset_changes(since_us, now_us)
-    if not changes:
-        return LocalClock.fixed()
-    changed_at_us, utc_offset_s = zip(*changes, strict=True)
-    return LocalClock(np.array(changed_at_us, np.int64), np.array(utc_offset_s, np.int64))
 
 
 def count(which: NDArray[np.bool_]) -> NDArray[np.int64]:

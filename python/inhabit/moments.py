@@ -26,6 +26,8 @@ import numpy as np
 from inhabit.exceptions import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from inhabit.events import EventColumns
@@ -227,18 +229,28 @@ class LocalClock:
     @classmethod
     def of_events(cls, events: EventColumns) -> LocalClock:
         """Return the clock of a log: every event, once recorded, says what the offset is."""
+        if not len(events):
+            return cls.fixed()
+        if not len(events.recorded_at_us):
+            return cls.fixed()
         order = np.argsort(events.recorded_at_us, kind="stable")  # ties keep (occurred_at, id)
         recorded_at = events.recorded_at_us[order]
         offset = events.utc_offset_s[order].astype(np.int64)
-        last_of_tie = np.append(recorded_at[1:] != recorded_at[:-1], True)[: len(order)]
+        last_of_tie = np.append(recorded_at[1:] != recorded_at[:-1], True)
         recorded_at, offset = recorded_at[last_of_tie], offset[last_of_tie]
-        changed = np.append(True, offset[1:] != offset[:-1])[: len(offset)]
+        changed = np.append(True, offset[1:] != offset[:-1])
         return cls(recorded_at[changed], offset[changed])
+
+    @classmethod
+    def of_changes(cls, changes: Sequence[tuple[int, int]]) -> LocalClock:
+        """Return the clock of (changed_at_us, utc_offset_s), as `EventLog.offset_changes` says."""
+        columns = np.array(changes, np.int64).reshape(-1, 2)
+        return cls(columns[:, 0], columns[:, 1])
 
     @classmethod
     def fixed(cls, utc_offset_s: int = 0) -> LocalClock:
         """Return a clock that never changes."""
-        return cls(np.zeros(1, np.int64), np.array([utc_offset_s], np.int64))
+        return cls.of_changes([(0, utc_offset_s)])
 
     def with_now(self, now_us: int, utc_offset_s: int) -> LocalClock:
         """Return the clock up to an instant at which the device itself tells the offset."""

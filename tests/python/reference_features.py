@@ -6,6 +6,7 @@ see, then counts in loops. No numpy, except for the last rounding to float32.
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def grid(clock, schedule, window, first_day, last_day):
         points.append((day_start(clock, schedule, day + 1), None, day))
     kept = [
         (at, slot, day)
-        for (at, slot, day), (following, _, _) in zip(points, points[1:], strict=False)
+        for (at, slot, day), (following, _, _) in pairwise(points)
         if slot is not None and at < following
     ]
     moments = []
@@ -205,9 +206,7 @@ def default_features(rows, target, moments, now):
         (faded + 2 * long_rate) / (total + 2),
         shrunk([y for y, m in past if m.slot == now.slot], 4),
         shrunk([y for y, m in past if (now.day - m.day) % 7 == 0], 6),
-        shrunk(
-            [y for y, before in zip(labels, labels[1:], strict=False) if before == labels[0]], 3
-        ),
+        shrunk([y for y, before in pairwise(labels) if before == labels[0]], 3),
         float(date.fromordinal(window_day).weekday() >= 5),
     ]
     return np.array(values, np.float64).astype(np.float32)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import reference_features as oracle
 
 VECTORS = Path(__file__).parents[1] / "vectors"

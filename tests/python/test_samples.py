@@ -1,0 +1,157 @@
+"""Labels mature once and stay; learning never comes early."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histories import columns, histories, rows, schedules, targets
+from inhabit.events import EventRow
+from inhabit.exceptions import ConfigError
+from inhabit.moments import NEXT_DAY, NEXT_MOMENT, REST_OF_DAY, Schedule
+from inhabit.samples import NEGATIVE, POSITIVE, UNKNOWN, Target, samples
+
+TWICE = Schedule.parse("04:00,15:00")
+
+
+def event(day, hour, kind="habit_completed", late=timedelta(0)):
+    at = datetime(2026, 3, day, hour, tzinfo=UTC)
+    return EventRow.checked(kind, at, subject="meditate", recorded_at=at + late)
+
+
+def labels(events, window=NEXT_MOMENT, schedule=TWICE, **options):
+    target = Target(subject="meditate", window=window, **options)
+    return samples(columns(events), target, schedule).label.tolist()
+
+
+# --- examples ------------------------------------------------------------------
+
+
+def test_monday_tells_about_tuesday():
+    """The seed's samples: features as of one day, the label of the next."""
+    done = [event(2, 20), event(3, 20), event(5, 20)]
+    table = samples(columns(done), Target(subject="meditate", window=NEXT_DAY))
+    assert [date.fromordinal(day).day for day in table.moments.day.tolist()] == [1, 2, 3, 4]
+    assert table.label.tolist() == [1, 1, 0, 1]
+    assert table.learn_at.tolist() == [2, 3, 4, 4]
+
+
+def test_missing_answers_are_negative_or_unknown():
+    events = [event(2, 7), event(2, 20, "habit_skipped"), event(4, 7)]
+    assert labels(events) == [1, 0, 0, 0, 1]
+    assert labels(events, missing="unknown") == [1, 0, UNKNOWN, UNKNOWN, 1]
+
+
+def test_doing_it_after_skipping_it_counts():
+    assert labels([event(2, 7, "habit_skipped"), event(2, 9)], missing="unknown") == [1]
+
+
+def test_rest_of_the_day_begins_at_the_moment():
+    assert labels([event(2, 7), event(3, 20)], REST_OF_DAY) == [1, 0, 1, 1]
+
+
+def test_a_window_that_is_still_open_is_unknown():
+    opened = event(3, 5, "app_opened")
+    assert labels([event(2, 7), opened], missing="negative") == [1, 0, UNKNOWN]
+
+
+def test_what_is_recorded_after_the_window_changes_nothing_but_the_future():
+    late = event(2, 20, late=timedelta(days=1))
+    assert labels([event(2, 7), late, event(4, 7)]) == [1, 0, 0, 0, 1]
+    assert labels([event(2, 7), late, event(4, 7)], grace=timedelta(days=1)) == [
+        *(1, 1),
+        *(UNKNOWN, UNKNOWN),  # may still come
+        1,
+    ]
+
+
+def test_other_subjects_are_other_habits():
+    other = event(2, 20)._replace(subject="run", id="x")
+    assert labels([event(2, 7), other, event(3, 7)]) == [1, 0, 1]
+
+
+def test_live_samples_end_before_now():
+    done = [event(2, 7), event(2, 20), event(3, 7)]
+    target = Target(subject="meditate", window=NEXT_MOMENT)
+    now = datetime(2026, 3, 3, 4, tzinfo=UTC)
+    table = samples(columns(done), target, TWICE, as_of_us=int(now.timestamp()) * 1_000_000)
+    assert table.label.tolist() == [1, 1]
+    assert table.matured.tolist() == [True, True]
+    assert table.learn_at.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": ""},
+        {"kind": "habit_skipped"},
+        {"missing": "maybe"},
+        {"grace": -timedelta(1)},
+        {"window": "later"},
+    ],
+)
+def test_bad_targets_are_refused(options):
+    with pytest.raises(ConfigError, match="expected"):
+        Target(**options)
+
+
+# --- laws ----------------------------------------------------------------------
+
+
+@given(histories, rows(), targets, schedules)
+def test_a_matured_label_never_changes(history, extra, target, schedule):
+    if any(row.id == extra.id for row in history):
+        return
+    table = samples(columns(history), target, schedule)
+    later = samples(columns([*history, extra]), target, schedule)
+    label = dict(zip(later.moments.at_us.tolist(), later.label.tolist(), strict=True))
+    began = min((row.recorded_at_us for row in history), default=0)
+    matured_before = table.matured & (
+        table.moments.window_end_us + target.grace_us <= extra.recorded_at_us
+    )
+    for row in np.flatnonzero(matured_before & (table.moments.at_us > began)):
+        assert label[int(table.moments.at_us[row])] == table.label[row]
+
+
+@given(histories, targets, schedules)
+def test_labels_are_learnt_when_mature_and_not_before(rows, target, schedule):
+    table = samples(columns(rows), target, schedule)
+    n = len(table)
+    matures = table.moments.window_end_us + target.grace_us
+    assert (table.learn_at > np.arange(n)).all()
+    assert (table.learn_at <= n).all()
+    for row, at in enumerate(table.learn_at.tolist()):
+        assert at == n or table.moments.at_us[at] >= matures[row]
+        assert at == row + 1 or table.moments.at_us[at - 1] < matures[row]
+    assert (table.matured_label[~table.matured] == UNKNOWN).all()
+    assert (table.matured_label[table.matured] == table.label[table.matured]).all()
+
+
+@given(histories, targets, schedules, st.integers(0, 13 * 24))
+def test_training_as_of_an_instant_sees_a_log_that_ends_there(rows, target, schedule, hours):
+    """Rows, bits and labels are those of the events recorded by then; later ones do not exist."""
+    now = min(row.occurred_at_us for row in rows) + hours * 3_600_000_000
+    known = columns(row for row in rows if row.recorded_at_us < now)
+    table = samples(columns(rows), target, schedule, as_of_us=now)
+    again = samples(known, target, schedule, as_of_us=now)
+    assert table.features.tobytes() == again.features.tobytes()
+    assert table.label.tolist() == again.label.tolist()
+    assert (table.moments.at_us < now).all()
+    finished = samples(columns(rows), target, schedule)
+    at = dict(zip(finished.moments.at_us.tolist(), range(len(finished)), strict=True))
+    for i in np.flatnonzero(table.matured):
+        j = at.get(int(table.moments.at_us[i]))
+        if j is not None and table.moments.at_us[i] > min(r.recorded_at_us for r in rows):
+            assert finished.label[j] == table.label[i] or not finished.matured[j]
+            assert finished.features[j].tobytes() == table.features[i].tobytes()
+
+
+@given(histories, targets, schedules)
+def test_without_a_skip_kind_only_silence_is_negative(rows, target, schedule):
+    without = replace(target, skip_kind=None)
+    table = samples(columns(rows), without, schedule)
+    expected = {POSITIVE, UNKNOWN} | ({NEGATIVE} if target.missing == "negative" else set())
+    assert set(table.label.tolist()) <= expected
