@@ -212,7 +212,8 @@ class EventLog:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return when the events of one kind occurred and were recorded, and their values.
 
-        The three columns that a live prediction needs, several times faster than `columns`.
+        The three columns that a live prediction needs, at half the cost of `columns`; in order of
+        (occurred_at, recorded_at, id).
 
         Parameters
         ----------
@@ -223,10 +224,14 @@ class EventLog:
         since_us, before_us : int
             Only events with ``since_us <= occurred_at_us`` and ``recorded_at_us < before_us``.
         """
+        # With one subject SQLite sees that the index has the rows in order already.
+        among = "= (SELECT id FROM subjects WHERE name = ?)"
+        if len(subjects) != 1:
+            places = ", ".join("?" * len(subjects))
+            among = f"IN (SELECT id FROM subjects WHERE name IN ({places}))"  # noqa: S608
         rows = self._database.fetch(
             "SELECT occurred_at_us, recorded_at_us, value FROM events"  # noqa: S608
-            " WHERE kind = (SELECT id FROM kinds WHERE name = ?) AND subject IN"
-            f" (SELECT id FROM subjects WHERE name IN ({', '.join('?' * len(subjects))}))"
+            f" WHERE kind = (SELECT id FROM kinds WHERE name = ?) AND subject {among}"
             " AND occurred_at_us >= ? AND occurred_at_us < ? AND recorded_at_us < ?"
             " ORDER BY occurred_at_us, recorded_at_us, id",
             [kind, *subjects, since_us, before_us, before_us],
