@@ -32,6 +32,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import platformdirs
+
 from inhabit._native import checkpoint_decode, checkpoint_encode
 from inhabit.exceptions import (
     CheckpointError,
@@ -42,7 +43,7 @@ from inhabit.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
     "FORMAT_VERSION",
