@@ -18,6 +18,7 @@ use crate::{
     network::{LossSum, Network, Samples},
     neurons,
     optimizer::{Pace, Step},
+    predictor::{self, Predictor},
     rows,
 };
 
@@ -149,6 +150,8 @@ entry_points! {
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) = kernel::apply_step;
+    /// [`predictor::predict_one`]
+    fn predict_one(network: &Predictor, x: &[f32; 10]) -> f32 = predictor::predict_one;
     /// [`rows::predict`]
     fn predict(
         network: &Network,

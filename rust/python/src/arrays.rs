@@ -1,7 +1,9 @@
 //! Arrays at the door: C-contiguous float32 comes in without a copy, anything else that numpy can
 //! convert is copied, the rest is an error that names the argument.
 
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::{exceptions::PyTypeError, intern, prelude::*, sync::PyOnceLock};
 
 use crate::error::ShapeError;
@@ -18,7 +20,9 @@ impl<'py> Floats<'py> {
     pub(crate) fn read(argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(array) = value.cast::<PyArrayDyn<f32>>() {
             if array.is_c_contiguous() {
-                let array = array.try_readonly().map_err(|e| PyTypeError::new_err(format!("{argument}: {e}")))?;
+                let array = array
+                    .try_readonly()
+                    .map_err(|e| PyTypeError::new_err(format!("{argument}: {e}")))?;
                 return Ok(Self { array, argument });
             }
         }
@@ -26,7 +30,10 @@ impl<'py> Floats<'py> {
             let py = value.py();
             let reason = PyTypeError::new_err(format!(
                 "{argument}: expected numbers that fit float32, got {}",
-                value.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string()),
+                value
+                    .get_type()
+                    .name()
+                    .map_or_else(|_| "an object".into(), |name| name.to_string()),
             ));
             reason.set_cause(py, Some(error));
             reason
@@ -62,14 +69,55 @@ impl<'py> Floats<'py> {
     }
 
     fn shape_error(&self, expected: &str) -> PyErr {
-        let actual: Vec<String> = self.shape().iter().map(ToString::to_string).collect();
-        let comma = if actual.len() == 1 { "," } else { "" };
         ShapeError::new_err(format!(
-            "{}: expected shape {expected}, got ({}{comma})",
+            "{}: expected shape {expected}, got {}",
             self.argument,
-            actual.join(", ")
+            shape_text(self.shape())
         ))
     }
+}
+
+/// A float32 array to write to.
+#[derive(Debug)]
+pub(crate) struct FloatsOut<'py> {
+    object: Bound<'py, PyAny>,
+    array: PyReadwriteArrayDyn<'py, f32>,
+}
+
+impl<'py> FloatsOut<'py> {
+    /// Refuses anything but a writable C-contiguous float32 array of this shape.
+    pub(crate) fn new(
+        argument: &'static str,
+        value: &Bound<'py, PyAny>,
+        shape: &[usize],
+    ) -> PyResult<Self> {
+        let array = value.cast::<PyArrayDyn<f32>>().ok().and_then(|array| {
+            let fits = array.is_c_contiguous() && array.shape() == shape;
+            if fits { array.try_readwrite().ok() } else { None }
+        });
+        array.map(|array| Self { object: value.clone(), array }).ok_or_else(|| {
+            ShapeError::new_err(format!(
+                "{argument}: expected a writable C-contiguous float32 array of shape {}",
+                shape_text(shape)
+            ))
+        })
+    }
+
+    pub(crate) fn write(&mut self, values: &[f32]) {
+        if let Ok(slice) = self.array.as_slice_mut() {
+            slice.copy_from_slice(values);
+        }
+    }
+
+    pub(crate) fn array(&self) -> &Bound<'py, PyAny> {
+        &self.object
+    }
+}
+
+fn shape_text(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    let comma = if sizes.len() == 1 { "," } else { "" };
+    format!("({}{comma})", sizes.join(", "))
 }
 
 /// `numpy.array(value, dtype=float32, order="C")`

@@ -8,6 +8,7 @@
 mod arrays;
 mod checkpoint;
 mod error;
+mod fast;
 mod model;
 mod network;
 mod training;

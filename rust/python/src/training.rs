@@ -51,7 +51,9 @@ impl TrainingConfig {
             "sgd" => Optimizer::Sgd { momentum },
             "adam" if momentum == 0.0 => Optimizer::Adam { beta1, beta2, epsilon },
             "adam" => {
-                let message = format!("momentum: expected 0 with optimizer='adam' (see beta1), got {momentum}");
+                let message = format!(
+                    "momentum: expected 0 with optimizer='adam' (see beta1), got {momentum}"
+                );
                 return Err(ConfigError::new_err(message));
             }
             other => {
@@ -289,7 +291,7 @@ pub(crate) fn train<'py>(
     };
     config.track_loss = progress.is_some();
 
-    let initial = network.get().snapshot();
+    let initial = network.get().snapshot(py);
     let mut floats = vec![0.0; Memory::floats(&shape)];
     let mut order = vec![0; samples.rows()];
     let mut memory = Memory { floats: &mut floats, order: &mut order };
@@ -334,7 +336,7 @@ pub(crate) fn train<'py>(
     let parameters: Box<[f32]> = training.parameters(&memory).into();
     let mut scratch = vec![0.0; shape.n_units()];
     let loss = py.detach(|| shape.mean_loss(&parameters, &samples, &mut scratch)).into_py()?;
-    network.get().replace(parameters.clone().into());
+    network.get().replace(py, &parameters)?;
     Ok(TrainingResult {
         network: network.clone().unbind(),
         status: match status {
@@ -344,7 +346,11 @@ pub(crate) fn train<'py>(
             Status::Cancelled => "cancelled",
         },
         epochs: training.epoch(),
-        best_epoch: if config.patience.is_some() { training.best_epoch() } else { training.epoch() },
+        best_epoch: if config.patience.is_some() {
+            training.best_epoch()
+        } else {
+            training.epoch()
+        },
         loss,
         losses,
         validation_losses,

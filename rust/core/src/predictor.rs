@@ -1,0 +1,119 @@
+//! One prediction as fast as the machine allows.
+
+use crate::{
+    error::{Error, Result, check_finite},
+    lanes::Lanes,
+    loss::Loss,
+    network::{Activate, Network, Relu},
+    neurons, simd,
+    simd::Vectors,
+};
+
+/// A default network (10-16-8-1, `ReLU`, binary cross-entropy) with its weights laid out for one
+/// prediction at a time: lanes are units. The bits are those of [`Network::predict`].
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub struct Predictor {
+    weights_1: [[f32; 16]; 10],
+    biases_1: [f32; 16],
+    weights_2: [[f32; 8]; 16],
+    biases_2: [f32; 8],
+    weights_3: [f32; 8],
+    bias_3: f32,
+}
+
+impl Predictor {
+    /// Lays out `parameters`; `None` for a network of another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`].
+    pub fn new(network: &Network, parameters: &[f32]) -> Result<Option<Self>> {
+        network.check_parameters(parameters)?;
+        if !neurons::fits(network) {
+            return Ok(None);
+        }
+        let p = parameters;
+        let mut predictor = Self {
+            weights_1: [[0.0; 16]; 10],
+            biases_1: [0.0; 16],
+            weights_2: [[0.0; 8]; 16],
+            biases_2: [0.0; 8],
+            weights_3: [0.0; 8],
+            bias_3: p[320],
+        };
+        for k in 0..16 {
+            predictor.biases_1[k] = p[160 + k];
+            for i in 0..10 {
+                predictor.weights_1[i][k] = p[k * 10 + i];
+            }
+        }
+        for k in 0..8 {
+            predictor.biases_2[k] = p[304 + k];
+            predictor.weights_3[k] = p[312 + k];
+            for i in 0..16 {
+                predictor.weights_2[i][k] = p[176 + k * 16 + i];
+            }
+        }
+        Ok(Some(predictor))
+    }
+
+    /// The prediction for one row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`].
+    #[inline]
+    pub fn predict(&self, x: &[f32]) -> Result<f32> {
+        let (Some(row), true) = (x.first_chunk(), x.len() == 10) else {
+            return Err(Error::Shape { argument: "x", expected: 10, actual: x.len() });
+        };
+        let prediction = simd::predict_one(self, row);
+        // The kernel marks a row that is not finite by an answer that no probability can be.
+        if prediction.is_nan() {
+            check_finite("x", x)?;
+        }
+        Ok(prediction)
+    }
+}
+
+/// The prediction for one row; NaN if the row is not finite.
+#[inline(always)]
+pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
+    let mut units_1 = [0.0; 16];
+    let mut unit = 0;
+    // Two chains at a time where a vector holds half of the units.
+    while unit < 16 {
+        let mut low = V::Half::load(&p.biases_1[unit..]);
+        let next = unit + V::Half::WIDTH;
+        let mut high = V::Half::load(&p.biases_1[next..]);
+        for i in 0..10 {
+            let input = V::Half::splat(x[i]);
+            low = input.mul_add(V::Half::load(&p.weights_1[i][unit..]), low);
+            high = input.mul_add(V::Half::load(&p.weights_1[i][next..]), high);
+        }
+        Relu::apply(low).store(&mut units_1[unit..]);
+        Relu::apply(high).store(&mut units_1[next..]);
+        unit = next + V::Half::WIDTH;
+    }
+    let mut units_2 = [0.0; 8];
+    let mut unit = 0;
+    while unit < 8 {
+        let mut sum = V::Half::load(&p.biases_2[unit..]);
+        for k in 0..16 {
+            let weights = V::Half::load(&p.weights_2[k][unit..]);
+            sum = V::Half::splat(units_1[k]).mul_add(weights, sum);
+        }
+        Relu::apply(sum).store(&mut units_2[unit..]);
+        unit += V::Half::WIDTH;
+    }
+    let mut z = V::One::splat(p.bias_3);
+    for k in 0..8 {
+        z = V::One::splat(units_2[k]).mul_add(V::One::splat(p.weights_3[k]), z);
+    }
+    let mut worst = 0;
+    for value in x {
+        worst = worst.max((value.to_bits() & 0x7fff_ffff) as i32);
+    }
+    let mut prediction = [0.0];
+    Loss::BceWithLogits.link(z).store(&mut prediction);
+    if worst < f32::INFINITY.to_bits() as i32 { prediction[0] } else { f32::NAN }
+}
