@@ -82,8 +82,12 @@ def test_event_and_row_are_the_same_thing(event):
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
-        ({"occurred_at": datetime(2026, 3, 1, 12)}, EventError, "must have a UTC offset"),
-        ({"recorded_at": datetime(2026, 3, 1, 12)}, EventError, "recorded_at must have"),
+        (
+            {"occurred_at": datetime(2026, 3, 1, 12)},
+            EventError,
+            "expected a time with a UTC offset",
+        ),
+        ({"recorded_at": datetime(2026, 3, 1, 12)}, EventError, "recorded_at: expected a time"),
         ({"recorded_at": NOON - timedelta(seconds=1)}, EventError, "before it happens"),
         (
             {"occurred_at": NOON.astimezone(timezone(timedelta(microseconds=1)))},
@@ -91,15 +95,19 @@ def test_event_and_row_are_the_same_thing(event):
             "whole",
         ),
         ({"occurred_at": datetime.min.replace(tzinfo=UTC)}, EventError, "years 2 to 9998"),
-        ({"recorded_at": datetime.max.replace(tzinfo=UTC)}, EventError, "recorded_at must lie"),
+        (
+            {"recorded_at": datetime.max.replace(tzinfo=UTC)},
+            EventError,
+            "recorded_at: expected the years",
+        ),
         ({"value": float("nan")}, NonFiniteError, "finite"),
         ({"value": float("-inf")}, NonFiniteError, "finite"),
-        ({"kind": ""}, EventError, "kind must be 1 to 256"),
+        ({"kind": ""}, EventError, "kind: expected 1 to 256"),
         ({"kind": "a\nb"}, EventError, "control characters"),
-        ({"kind": 5}, EventError, "kind must be a string, got int"),
-        ({"subject": "\ud800"}, EventError, "subject must be"),
-        ({"subject": "x" * 257}, EventError, "subject must be"),
-        ({"id": "\0"}, EventError, "id must be"),
+        ({"kind": 5}, EventError, "kind: expected a string, got int"),
+        ({"subject": "\ud800"}, EventError, "subject: expected"),
+        ({"subject": "x" * 257}, EventError, "subject: expected"),
+        ({"id": "\0"}, EventError, "id: expected"),
     ],
 )
 def test_impossible_events_are_refused_and_named(log, wrong, error, words):
@@ -461,16 +469,16 @@ def test_forget_wants_exactly_one_wish(log, arguments):
 
 
 def test_forget_wants_aware_times(log):
-    with pytest.raises(EventError, match="since must have a UTC offset"):
+    with pytest.raises(EventError, match="since: expected a time with a UTC offset"):
         log.forget(since=datetime(2026, 3, 1))
 
 
 def test_arguments_of_the_wrong_shape(log, tmp_path):
-    with pytest.raises(ConfigError, match="kinds must be a collection"):
+    with pytest.raises(ConfigError, match="kinds: expected a collection"):
         log.columns(kinds="app_opened")
     with pytest.raises(ConfigError, match="timeout_s"):
         EventLog(tmp_path / "other.db", timeout_s=-1)
-    with pytest.raises(ConfigError, match="must not be the log itself"):
+    with pytest.raises(ConfigError, match="another file than the log itself"):
         log.backup(log.path)
 
 
@@ -495,7 +503,7 @@ def test_an_outcome_is_joined_once(log):
     assert log.set_outcomes([(number, 0), (other, -1), (99, 1)]) == 1
     assert [each.outcome for each in log.decisions()] == [1, -1]
     assert log.decisions(open_only=True) == []
-    with pytest.raises(EventError, match="must be 1, 0 or -1, got 2"):
+    with pytest.raises(EventError, match="expected 1, 0 or -1, got 2"):
         log.set_outcomes([(number, 2)])
 
 

@@ -53,7 +53,7 @@ class Database:
 
     def __init__(self, path: str | os.PathLike[str], timeout_s: float) -> None:
         if not (isfinite(timeout_s) and timeout_s >= 0):
-            raise ConfigError(f"timeout_s must be a number of seconds >= 0, got {timeout_s}")
+            raise ConfigError(f"timeout_s: expected a number of seconds >= 0, got {timeout_s}")
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise StorageError(
                 f"inhabit needs SQLite 3.37 or newer, this Python has {sqlite3.sqlite_version}: "
@@ -159,7 +159,7 @@ class Database:
         """Write a consistent copy to `path`, complete and on the disk when this returns."""
         target = Path(path)
         if not self._in_memory and target.exists() and target.samefile(self.path):
-            raise ConfigError(f"path of a backup must not be the log itself, got {target}")
+            raise ConfigError(f"path: expected another file than the log itself, got {target}")
         sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
         with self._lock, self._errors():
             source = self._open()

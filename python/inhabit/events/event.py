@@ -39,11 +39,11 @@ def _us_and_offset(time: datetime, name: str) -> tuple[int, timedelta]:
     offset = time.utcoffset()
     if offset is None:
         raise EventError(
-            f"{name} must have a UTC offset, got {time.isoformat()}: a local time alone names no "
+            f"{name}: expected a time with a UTC offset, got {time.isoformat()}, which names no "
             f"instant. Write {time.isoformat()}+02:00, or datetime.now().astimezone() for now"
         )
     if not 2 <= time.year <= 9998:
-        raise EventError(f"{name} must lie in the years 2 to 9998, got {time.isoformat()}")
+        raise EventError(f"{name}: expected the years 2 to 9998, got {time.isoformat()}")
     return (time.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND, offset
 
 
@@ -83,20 +83,20 @@ class EventRow(NamedTuple):
         """Return the row of an event, or raise `EventError` saying what is wrong with it."""
         occurred_at_us, offset = _us_and_offset(occurred_at, "occurred_at")
         if offset.microseconds:
-            raise EventError(f"the UTC offset of occurred_at must be whole seconds, got {offset}")
+            raise EventError(f"occurred_at: expected a UTC offset of whole seconds, got {offset}")
         if recorded_at is None:
             recorded_at_us = occurred_at_us
         else:
             recorded_at_us = us_from_datetime(recorded_at, "recorded_at")
             if recorded_at_us < occurred_at_us:
                 raise EventError(
-                    f"recorded_at {recorded_at.isoformat()} is before occurred_at "
-                    f"{occurred_at.isoformat()}: an event cannot be known before it happens"
+                    f"recorded_at: expected {occurred_at.isoformat()} (occurred_at) or later, got "
+                    f"{recorded_at.isoformat()}: no event is known before it happens"
                 )
         if value is not None:
             value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
             if not isfinite(value):
-                raise NonFiniteError(f"value must be a finite number or absent, got {value}")
+                raise NonFiniteError(f"value: expected a finite number or none, got {value}")
         _check_name("kind", kind)
         if subject:
             _check_name("subject", subject)
@@ -186,10 +186,10 @@ class Event:
 
 def _check_name(what: str, name: str) -> None:
     if not isinstance(name, str):
-        raise EventError(f"{what} must be a string, got {type(name).__name__}")
+        raise EventError(f"{what}: expected a string, got {type(name).__name__}")
     if not _is_name(name):
         raise EventError(
-            f"{what} must be 1 to 256 characters without control characters, got {name[:60]!r}"
+            f"{what}: expected 1 to 256 characters without control characters, got {name[:60]!r}"
         )
 
 

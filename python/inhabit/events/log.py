@@ -373,7 +373,7 @@ class EventLog:
         for outcome, decision_id in pairs:
             if outcome not in {-1, 0, 1}:
                 raise EventError(
-                    f"outcome of decision {decision_id} must be 1, 0 or -1, got {outcome}"
+                    f"outcome of decision {decision_id}: expected 1, 0 or -1, got {outcome}"
                 )
         with self._database.transaction() as connection:
             before = connection.total_changes
@@ -441,10 +441,10 @@ class EventLog:
         by_range = any(bound is not None for bound in (subject, since, until))
         if (ids is not None) + by_range + bool(everything) != 1:
             raise ConfigError(
-                "forget needs exactly one of ids, everything=True, or subject and/or since/until"
+                "forget: expected one of ids, everything=True, or subject and/or since/until"
             )
         if isinstance(ids, str):
-            raise ConfigError(f"ids must be a collection of ids, got the string {ids!r}")
+            raise ConfigError(f"ids: expected a collection of ids, got the string {ids!r}")
         since_us = None if since is None else us_from_datetime(since, "since")
         until_us = None if until is None else us_from_datetime(until, "until")
         with self._database.transaction() as connection:
@@ -514,7 +514,7 @@ def _select(
     outside, then one index range of events for each pair.
     """
     if isinstance(kinds, str):
-        raise ConfigError(f"kinds must be a collection of names, got the string {kinds!r}")
+        raise ConfigError(f"kinds: expected a collection of names, got the string {kinds!r}")
     if recorded_before_us is not None:
         # What is recorded by then has occurred by then: an end for the index range.
         until_us = min(recorded_before_us, recorded_before_us if until_us is None else until_us)

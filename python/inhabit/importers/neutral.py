@@ -129,7 +129,7 @@ def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise EventError(f"value must be a number or empty, got {text[:60]!r}") from None
+        raise EventError(f"value: expected a number or nothing, got {text[:60]!r}") from None
 
 
 def _row(

@@ -210,7 +210,7 @@ def parse_time(name: str, text: str) -> datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError:
         raise EventError(
-            f"{name} must be an ISO 8601 time with a UTC offset, such as "
+            f"{name}: expected an ISO 8601 time with a UTC offset, such as "
             f"2026-03-01T07:30:00+01:00, got {text[:60]!r}"
         ) from None
 
