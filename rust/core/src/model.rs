@@ -102,12 +102,12 @@ impl ModelConfig {
             )?),
             share: 0.005,
             retention: 0.9995,
-            quick_retention: 0.99,
+            quick_retention: 0.985,
             training: TrainingConfig {
                 optimizer: Optimizer::Sgd { momentum: 0.0 },
                 learning_rate: 0.1,
-                epochs: 2,
-                l2: 1.0,
+                epochs: 4,
+                l2: 10.0,
                 ..TrainingConfig::default()
             },
             retrain_every: 1,
@@ -200,15 +200,15 @@ pub struct Prior<'a> {
 impl<'a> Prior<'a> {
     /// Nothing from other people: fixed weights that say "the rates are about right", no network.
     ///
-    /// Means: overall rate 0.6; moving rates 0, 0, 0.2, 0; slot 0.35; after 0.25; last outcome and last in
-    /// the slot 0.1; inputs that are rates 0.1; all else 0. Variances: constant 0.3; running rates and
+    /// Means: overall rate 0.65; moving rates 0, 0, 0.1, 0.1; slot 0.35; after 0.25; last outcome and last in
+    /// the slot 0.1; inputs that are rates 0.1; all else 0. Variances: constant 0.5; running rates and
     /// network 0.1; inputs that are rates 0.25, other inputs 0.5.
     #[must_use]
     pub fn uninformed(config: &ModelConfig) -> Self {
         let mut mean = [0.0; logistic::MAX_WEIGHTS];
-        mean[..N_OWN].copy_from_slice(&[0.0, 0.6, 0.0, 0.0, 0.2, 0.0, 0.35, 0.25, 0.1, 0.1, 0.0]);
+        mean[..N_OWN].copy_from_slice(&[0.0, 0.65, 0.0, 0.0, 0.1, 0.1, 0.35, 0.25, 0.1, 0.1, 0.0]);
         let mut variance = [0.1; logistic::MAX_WEIGHTS];
-        variance[0] = 0.3;
+        variance[0] = 0.5;
         for i in 0..config.n_inputs.min(MAX_INPUTS) {
             (mean[N_OWN + i], variance[N_OWN + i]) =
                 if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
@@ -522,7 +522,8 @@ impl<'m> Model<'m> {
         let mut config = self.config.training;
         #[allow(clippy::cast_precision_loss)]
         let rows = samples.rows() as f64;
-        config.l2 /= rows;
+        // A larger pull would step past the prior.
+        config.l2 = (config.l2 / rows).min(1.0 / config.learning_rate);
         let mut memory =
             training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
         let mut training =
