@@ -20,6 +20,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
@@ -34,6 +35,7 @@ from inhabit.events import (
     REMINDER_SENT,
     Event,
     EventLog,
+    EventRow,
     Forgotten,
     StoredDecision,
     datetime_from_us,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from inhabit._native import Model
     from inhabit.checkpoints import Generation
     from inhabit.decisions import Zone
     from inhabit.training import Progress
@@ -340,6 +343,19 @@ class Personalizer:
                 self._serving.revision = self.log.revision
             return event
 
+    def record_all(self, rows: Iterable[EventRow]) -> int:
+        """Keep many events, told by an importer or another device; return how many were new.
+
+        They may reach back into the past: then what is served is learnt again from there.
+        """
+        with self._lock:
+            rows = list(rows)
+            added = self.log.append_rows(rows)
+            oldest_us = min((row.recorded_at_us for row in rows), default=0)
+            if self._serving is not None and oldest_us >= self._serving.after_us:
+                self._serving.revision = self.log.revision
+            return added
+
     # --- predict and decide ------------------------------------------------------------------
 
     def predict(self, at: datetime | None = None) -> float:
@@ -367,11 +383,22 @@ class Personalizer:
             look = self._look(at)
             serving = self._served()
 
-            def predict_row(x: NDArray[np.float32]) -> float:
-                return serving.model.predict(x, look.slot)
-
-            effects = shapley(predict_row, look.x, serving.average)
+            predict = partial(_predict, serving.model, look.slot)
+            effects = shapley(predict, look.x, serving.average)
             return dict(zip(self._features.names, effects.tolist(), strict=True))
+
+    def effects(self, moments: int = 40) -> dict[str, float]:
+        """Return by how much each feature moves predictions: mean size over the latest moments."""
+        with self._lock:
+            table = self.samples()
+            model, average = self._served().model, self._served().average
+            sizes = np.zeros(len(self._features))
+            rows = range(max(len(table) - moments, 0), len(table))
+            for row in rows:
+                slot = int(table.slot[row])
+                effects = shapley(partial(_predict, model, slot), table.features[row], average)
+                sizes += np.abs(effects) / len(rows)
+            return dict(zip(self._features.names, sizes.tolist(), strict=True))
 
     def decide(self, at: datetime | None = None, *, store: bool = True) -> Decision:
         """Decide whether to remind, wait or suppress, and keep the decision with its reasons.
@@ -779,7 +806,7 @@ class _Serving:
         )
         self.revision = me.log.revision
         self.next_us = 0  # the next scheduled moment: when there may be something to learn
-        self._after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
+        self.after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
         self._me = me
 
     @property
@@ -791,14 +818,18 @@ class _Serving:
         """Learn the labels that have matured before the scheduled moments since, in their order."""
         me = self._me
         table = me.samples()
-        walked = int(np.searchsorted(table.moments.at_us, self._after_us, side="right"))
+        walked = int(np.searchsorted(table.moments.at_us, self.after_us, side="right"))
         due = (table.learn_at >= walked) & (table.learn_at < len(table))
         rows = np.flatnonzero(due & (table.matured_label >= 0))
         for row in rows[np.argsort(table.learn_at[rows], kind="stable")]:
             self.model.learn(table.features[row], int(table.slot[row]), int(table.label[row]))
         if len(table):
-            self._after_us = int(table.moments.at_us[-1])
+            self.after_us = int(table.moments.at_us[-1])
         self.next_us = me.next_moment_us(now)
+
+
+def _predict(model: Model, slot: int, x: NDArray[np.float32]) -> float:
+    return model.predict(x, slot)
 
 
 def _offset_s(now: datetime) -> int:

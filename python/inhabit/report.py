@@ -61,10 +61,8 @@ class Story:
         1 happened, 0 did not, -1 not known.
     truth : ndarray of float64, optional
         The true probability, known of simulated people only.
-    actions : ndarray of str, shape (m,)
-        ``"remind"``, ``"wait"`` or ``"suppress"`` of each decision.
-    action_days : ndarray of datetime64[D], shape (m,)
-        Local days of those decisions.
+    actions : ndarray of str
+        ``"remind"``, ``"wait"`` or ``"suppress"``; empty where nothing was decided.
     figures : mapping of str to str
         Headline numbers, already worded.
     effects : mapping of str to float
@@ -86,9 +84,6 @@ class Story:
     label: NDArray[np.int8]
     truth: NDArray[np.float64] | None = None
     actions: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
-    action_days: NDArray[np.datetime64] = field(
-        default_factory=lambda: np.empty(0, dtype="datetime64[D]")
-    )
     figures: Mapping[str, str] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -256,7 +251,7 @@ def _decisions(plt: Any, story: Story) -> str:
     if not len(story.actions):
         return ""
     figure, axes = plt.subplots(figsize=(9.6, 2.5))
-    weeks, index = np.unique(story.action_days.astype("datetime64[W]"), return_inverse=True)
+    weeks, index = np.unique(story.days.astype("datetime64[W]"), return_inverse=True)
     bottom = np.zeros(len(weeks))
     for action, colour in (("remind", _REMIND), ("wait", _WAIT), ("suppress", _SUPPRESS)):
         count = np.bincount(index[story.actions == action], minlength=len(weeks)).astype(float)

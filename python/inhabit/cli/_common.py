@@ -1,0 +1,190 @@
+"""What the commands share: options, output for people or programs, errors of one line."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from inhabit.exceptions import InhabitError
+from inhabit.personalizer import Personalizer, default_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "DURATION",
+    "EXPIRED",
+    "INSTANT",
+    "NOT_DUE",
+    "Group",
+    "command",
+    "console",
+    "emit",
+    "home_option",
+    "open_personalizer",
+    "progress_bar",
+    "subject_option",
+]
+
+FAILED: Final = 1
+NOT_DUE: Final = 3
+EXPIRED: Final = 4
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on the current output; it leaves out colours where they would be noise."""
+    return Console(stderr=stderr, highlight=False)
+
+
+# --- kinds of arguments --------------------------------------------------------------------------
+
+
+class _Duration(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no duration; write 25s, 500ms, 5m, 2h or 1d", param, ctx)
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+class _Instant(click.ParamType[datetime]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-03-02T18:30 or with +01:00", param, ctx)
+        return instant if instant.utcoffset() is not None else instant.astimezone()
+
+
+DURATION: Final = _Duration()
+INSTANT: Final = _Instant()
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+class _Failure(click.ClickException):
+    """An error of one line that says what to do next."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        text = " ".join(self.format_message().split())
+        click.echo(f"inhabit: {text}", err=file is None, file=file)
+
+
+class Group(click.Group):
+    """A group whose commands turn our errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke the command."""
+        try:
+            return super().invoke(ctx)
+        except InhabitError as error:
+            raise _Failure(str(error)) from error
+        except FileNotFoundError as error:
+            raise _Failure(f"{error.filename}: no such file") from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order in which the commands were added: that of a first day."""
+        del ctx
+        return list(self.commands)
+
+
+def command(
+    name: str, *, example: str, codes: str = "0 done; 1 an error, said in one line; 2 wrong usage"
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command with ``--json``, an example and its exit codes in the help."""
+
+    def make(function: Callable[..., Any]) -> click.Command:
+        lines = "\n".join(f"  {line}" for line in example.strip().splitlines())
+        epilog = f"\b\nExample:\n{lines}\n\n\b\nExit codes:\n  {codes}"
+        option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+        return click.command(name, epilog=epilog)(option(function))
+
+    return make
+
+
+def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--home``."""
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="INHABIT_HOME",
+        help=f"Where events and generations live; by default {_readable(default_home())}.",
+    )(function)
+
+
+def subject_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--subject``."""
+    return click.option(
+        "--subject",
+        "-s",
+        metavar="NAME",
+        help="What the habit is about, such as meditate; may be left out while there is only one.",
+    )(function)
+
+
+def open_personalizer(home: Path | None, subject: str | None) -> Personalizer:
+    """Open a home, with the only subject it has where none is named."""
+    place = home or default_home()
+    return Personalizer.open(subject=subject or _only_subject(place), path=place)
+
+
+def _only_subject(home: Path) -> str:
+    subjects = Personalizer.subjects(home)
+    if len(subjects) == 1:
+        return subjects[0]
+    if not subjects:
+        raise click.UsageError(
+            "there is no event yet; say --subject, or record one: "
+            "inhabit record habit_completed --subject meditate"
+        )
+    raise click.UsageError(f"say which with --subject: {', '.join(subjects)}")
+
+
+# --- output --------------------------------------------------------------------------------------
+
+
+def emit(data: Any, text: Any, *, as_json: bool) -> None:
+    """Print a result: JSON for programs, ``text`` (str or anything rich can draw) for people."""
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+    else:
+        console().print(text)
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a progress bar on the error output, so that the output stays what was asked for."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=quiet,
+    )
+
+
+def _readable(path: Path) -> str:
+    home = str(Path.home())
+    text = str(path)
+    return f"~{text[len(home) :]}" if text.startswith(home) else text

@@ -1,0 +1,221 @@
+"""The commands of every day: record, predict, decide, status, forget, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from inhabit.cli._common import (
+    INSTANT,
+    command,
+    emit,
+    home_option,
+    open_personalizer,
+    subject_option,
+)
+from inhabit.importers import write_csv, write_jsonl
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from inhabit.decisions import Decision
+    from inhabit.personalizer import Status
+
+__all__ = ["decide", "export", "forget", "predict", "record", "status"]
+
+_DECISION_CODES: Final = {"remind": 0, "wait": 10, "suppress": 11}
+_STYLES: Final = {"remind": "bold yellow", "wait": "bold", "suppress": "bold green"}
+
+
+@command("record", example="inhabit record habit_completed --subject meditate")
+@click.argument("kind")
+@subject_option
+@click.option("--at", type=INSTANT, help="When it happened; by default now.")
+@click.option("--value", type=float, help="An amount, if the kind has one.")
+@home_option
+def record(
+    *,
+    kind: str,
+    subject: str | None,
+    at: datetime | None,
+    value: float | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Keep an event of KIND for good.
+
+    Known kinds are app_opened, reminder_sent, reminder_tapped, habit_completed and habit_skipped;
+    any other name is welcome.
+    """
+    with open_personalizer(home, subject) as me:
+        event = me.record(kind, occurred_at=at, value=value)
+        data = {
+            "kind": event.kind,
+            "subject": event.subject,
+            "occurred_at": event.occurred_at,
+            "id": event.id,
+        }
+        when = f"{event.occurred_at:%Y-%m-%d %H:%M}"
+        emit(data, f"recorded {event.kind} of {me.subject} at {when}", as_json=as_json)
+
+
+@command("predict", example="inhabit predict --subject meditate")
+@subject_option
+@click.option("--at", type=INSTANT, help="As of this time; by default now.")
+@click.option("--explain", is_flag=True, help="Say what moves the prediction, and by how much.")
+@home_option
+def predict(
+    *,
+    subject: str | None,
+    at: datetime | None,
+    explain: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Say how likely the habit is, as a calibrated probability."""
+    with open_personalizer(home, subject) as me:
+        data: dict[str, Any] = {"subject": me.subject, "probability": me.predict(at)}
+        lines = [f"{100 * data['probability']:.0f} % likely: {me.subject}, {me.question(at)}"]
+        data["generation"] = me.generation
+        if explain:
+            data["reasons"] = me.explain(at)
+            lines += [
+                f"  {100 * effect:+5.1f} %  {name.replace('_', ' ')}"
+                for name, effect in sorted(data["reasons"].items(), key=lambda item: -abs(item[1]))
+            ]
+        emit(data, "\n".join(lines), as_json=as_json)
+
+
+@command(
+    "decide",
+    example="inhabit decide --subject meditate --exit-code && notify-send 'Time to meditate'",
+    codes="0 done; 1 an error, said in one line; 2 wrong usage; "
+    "with --exit-code: 0 remind, 10 wait, 11 suppress",
+)
+@subject_option
+@click.option("--at", type=INSTANT, help="As of this time; by default now.")
+@click.option("--dry-run", is_flag=True, help="Do not keep the decision.")
+@click.option("--exit-code", is_flag=True, help="Let the exit code say what was decided.")
+@home_option
+def decide(
+    *,
+    subject: str | None,
+    at: datetime | None,
+    dry_run: bool,
+    exit_code: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Decide whether to remind now, wait, or suppress; the decision is kept, with its reasons."""
+    with open_personalizer(home, subject) as me:
+        decision = me.decide(at, store=not dry_run)
+        emit(decision, _worded(decision), as_json=as_json)
+    if exit_code:
+        click.get_current_context().exit(_DECISION_CODES[decision.action])
+
+
+def _worded(decision: Decision) -> Text:
+    text = Text(decision.action, style=_STYLES[decision.action])
+    return text.append(f"  {'; '.join(decision.reasons)}", style="default not bold")
+
+
+@command("status", example="inhabit status")
+@subject_option
+@home_option
+def status(*, subject: str | None, home: Path | None, as_json: bool) -> None:
+    """Say what is known, how well it predicts, and whether a training is due."""
+    with open_personalizer(home, subject) as me:
+        now = me.status()
+        emit(now, _status_table(now), as_json=as_json)
+
+
+def _status_table(now: Status) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    for name, value in now.lines():
+        table.add_row(name, value)
+    return table
+
+
+@command(
+    "forget",
+    example="inhabit forget --since 2026-03-01 --until 2026-03-08 --subject meditate",
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@subject_option
+@click.option("--since", type=INSTANT, help="Events from this time on ...")
+@click.option("--until", type=INSTANT, help="... and before this time.")
+@click.option("--all", "everything", is_flag=True, help="Everything, of all subjects.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+def forget(
+    *,
+    ids: tuple[str, ...],
+    subject: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    everything: bool,
+    yes: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Forget events, and all that was learnt from them, exactly.
+
+    The rows, every generation that knew them and what SQLite left of them are gone; what remains is
+    learnt again, and gives the same bytes as if the events had never been.
+    """
+    if bool(ids) + (since is not None or until is not None) + everything != 1:
+        raise click.UsageError("say what to forget: some IDs, --since and --until, or --all")
+    if not yes:
+        click.confirm("This cannot be undone. Forget?", abort=True, err=True)
+    with open_personalizer(home, subject) as me:
+        gone = me.forget(ids=ids or None, since=since, until=until, everything=everything)
+        text = f"forgot {gone.events} events and blanked or removed {gone.decisions} decisions"
+        emit(gone._asdict(), text, as_json=as_json)
+
+
+@command("export", example="inhabit export meditate.csv --subject meditate")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@subject_option
+@click.option(
+    "--what",
+    type=click.Choice(["events", "weights", "backup"]),
+    default="events",
+    show_default=True,
+    help="Events as CSV (or JSON Lines, by the ending .jsonl); the network's weights as JSON for "
+    "Swift's Codable; or a whole copy of the database.",
+)
+@home_option
+def export(
+    *,
+    file: Path,
+    subject: str | None,
+    what: str,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Write what is known to FILE, which is yours; - writes to the output."""
+    with open_personalizer(home, subject) as me:
+        if what == "backup":
+            me.log.backup(file)
+            count = me.log.count()
+        elif what == "weights":
+            _write(file, me.weights_json() + "\n")
+            count = 1
+        else:
+            events = me.log.columns(subject)
+            writer = write_jsonl if file.suffix == ".jsonl" else write_csv
+            count = len(events)
+            with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as out:
+                writer(cast("TextIO", out), events)
+        if str(file) != "-":
+            emit({"file": file, "rows": count}, f"wrote {what} to {file}", as_json=as_json)
+
+
+def _write(file: Path, text: str) -> None:
+    with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as out:
+        out.write(text)

@@ -1,0 +1,484 @@
+"""The commands that learn and look back: import, train, replay, prior, demo."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace as replace_in
+from datetime import time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.table import Table
+
+from inhabit import importers, priors
+from inhabit.cli._common import (
+    DURATION,
+    EXPIRED,
+    NOT_DUE,
+    command,
+    console,
+    emit,
+    home_option,
+    open_personalizer,
+    progress_bar,
+    subject_option,
+)
+from inhabit.events import EventLog
+from inhabit.exceptions import ConfigError
+from inhabit.features import DEFAULT_FEATURES
+from inhabit.moments import Schedule, Window
+from inhabit.personalizer import default_home
+from inhabit.samples import samples
+from inhabit.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from inhabit._native import Prior
+    from inhabit.demo import Life, Week
+    from inhabit.evaluation import Summary
+    from inhabit.importers import BadRow, ImportReport, Record
+
+__all__ = ["demo", "import_", "prior", "replay", "train"]
+
+_BAD_ROWS_SHOWN: Final = 5
+
+
+class _Times(click.ParamType[tuple[time, ...]]):
+    name = "times"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(time.fromisoformat(part.strip()) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} are no times of day; write 04:00 or 04:00,15:00", param, ctx)
+
+
+# --- import --------------------------------------------------------------------------------------
+
+
+@command(
+    "import",
+    example="inhabit import events.csv\n"
+    "inhabit import --loop-habits 'Loop Habits CSV.zip'\n"
+    "inhabit import --git ~/src/project --subject coding",
+)
+@click.argument("file", type=click.Path(path_type=Path, exists=True), required=False)
+@click.option(
+    "--loop-habits",
+    type=click.Path(path_type=Path, exists=True),
+    help="An export of Loop Habit Tracker: its zip file, folder, or Checkmarks.csv.",
+)
+@click.option(
+    "--git",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A repository: every commit is a habit_completed.",
+)
+@click.option("--author", help="With --git: whose commits; by default yours, by user.email.")
+@subject_option
+@click.option("--user", help="Whose events to take from a file of several people.")
+@click.option("--strict", is_flag=True, help="Keep nothing if a single row is bad.")
+@home_option
+def import_(
+    *,
+    file: Path | None,
+    loop_habits: Path | None,
+    git: Path | None,
+    author: str | None,
+    subject: str | None,
+    user: str | None,
+    strict: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Take in events from FILE (CSV or JSON Lines), from another app, or from git.
+
+    CSV has the columns user, subject, occurred_at, kind, value (recorded_at and id if you like);
+    times are ISO 8601 with offset. Importing the same file twice adds nothing.
+    """
+    records = _records(file, loop_habits, git, author=author, subject=subject)
+    place = home or default_home()
+    with EventLog(place / "events.sqlite3") as log, progress_bar(quiet=as_json) as bar:
+        task = bar.add_task("reading", total=None)
+        report = importers.import_records(
+            log,
+            records,
+            user=user,
+            strict=strict,
+            progress=lambda read: bar.update(task, completed=read),
+        )
+    _complain(report)
+    counted = {name: getattr(report, name) for name in ("read", "added", "known", "others", "bad")}
+    bad = [{"line": row.line, "reason": row.reason} for row in report.bad_rows]
+    text = (
+        f"{report.added} new events, {report.known} known already"
+        f"{f', {report.others} of others' if report.others else ''}"
+        f"{f', {report.bad} bad rows left out' if report.bad else ''}"
+    )
+    emit({**counted, "bad_rows": bad}, text, as_json=as_json)
+
+
+def _records(
+    file: Path | None,
+    loop_habits: Path | None,
+    git: Path | None,
+    *,
+    author: str | None = None,
+    subject: str | None = None,
+) -> Iterable[Record | BadRow]:
+    """Return the reader of the one source that was named."""
+    if sum(source is not None for source in (file, loop_habits, git)) != 1:
+        raise click.UsageError("name one source: FILE, --loop-habits FILE or --git PATH")
+    if git is not None:
+        return importers.read_git(git, author=author, subject=subject)
+    if loop_habits is not None:
+        return importers.read_loop_habits(loop_habits)
+    assert file is not None
+    return importers.read_file(file)
+
+
+def _complain(report: ImportReport) -> None:
+    """Say which rows were left out, the first few of them."""
+    stderr = console(stderr=True)
+    for row in report.bad_rows[:_BAD_ROWS_SHOWN]:
+        stderr.print(f"line {row.line}: {row.reason}", style="yellow", markup=False)
+    if (more := report.bad - _BAD_ROWS_SHOWN) > 0:
+        stderr.print(f"... and {more} more; --json lists them", style="yellow")
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+@command(
+    "train",
+    example="inhabit train --if-due --deadline 25s    # from a timer, once an hour",
+    codes="0 trained, or nothing new to learn; 1 an error, said in one line; 2 wrong usage; "
+    f"{NOT_DUE} not due; {EXPIRED} out of time, goes on next time",
+)
+@subject_option
+@click.option("--if-due", is_flag=True, help="Only if the device and the calendar agree.")
+@click.option("--deadline", type=DURATION, help="Stop after this long, such as 25s.")
+@home_option
+def train(
+    *,
+    subject: str | None,
+    if_due: bool,
+    deadline: timedelta | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Learn from everything that has matured; what was learnt before stays until it is better."""
+    with open_personalizer(home, subject) as me, progress_bar(quiet=as_json) as bar:
+        task = bar.add_task(f"learning {me.subject}", total=None)
+        learn = me.train_if_due if if_due else me.train
+        training = learn(
+            deadline=deadline,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+        emit(training, str(training), as_json=as_json)
+    click.get_current_context().exit(
+        {"not due": NOT_DUE, "expired": EXPIRED}.get(training.outcome, 0)
+    )
+
+
+# --- replay --------------------------------------------------------------------------------------
+
+
+def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what is predicted and when: ``--target --moments --window --missing --day-start``."""
+    for option in reversed(
+        (
+            click.option(
+                "--target", default="habit_completed", show_default=True, help="Kind to predict."
+            ),
+            click.option(
+                "--moments",
+                type=_Times(),
+                default="04:00",
+                show_default=True,
+                help="When it is predicted.",
+            ),
+            click.option(
+                "--window",
+                default="rest-of-day",
+                show_default=True,
+                help="next-moment, rest-of-day, next-day, or a duration such as 6h.",
+            ),
+            click.option(
+                "--missing",
+                type=click.Choice(["negative", "unknown"]),
+                default="negative",
+                show_default=True,
+                help="What a window without the target means.",
+            ),
+            click.option(
+                "--day-start",
+                type=_Times(),
+                default="04:00",
+                show_default=True,
+                help="When days begin.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@command(
+    "replay",
+    example="inhabit replay events.csv --moments 04:00,15:00 --window next-moment "
+    "--prior none --predictions out.csv",
+)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@question_options
+@click.option(
+    "--prior", "prior_name", default="builtin", show_default=True, help="builtin, none, or a file."
+)
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write every prediction there, as CSV.",
+)
+@click.option("--strict", is_flag=True, help="Stop at the first bad row.")
+def replay(
+    *,
+    file: Path,
+    target: str,
+    moments: tuple[time, ...],
+    window: str,
+    missing: Any,
+    day_start: tuple[time, ...],
+    prior_name: str,
+    predictions: Path | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate honestly: predict each moment in FILE from what was recorded before it, then learn.
+
+    Each user and subject is a person of its own. The running base rate stands beside the model on
+    the same rows; the first seven observations are learnt from, not scored.
+    """
+    from inhabit.evaluation import replay as run, write_csv  # noqa: I001, PLC0415 - slow to import
+
+    question = Target(kind=target, window=Window.parse(window), missing=missing)
+    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start[0])
+    prior = _prior(prior_name)
+    people, report = importers.collect(importers.read_file(file), strict=strict)
+    _complain(report)
+    with progress_bar(quiet=as_json) as bar:
+        task = bar.add_task("replaying", total=len(people))
+        told = run(
+            people,
+            question,
+            schedule,
+            prior=prior,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    if predictions is not None:
+        with predictions.open("w", encoding="utf-8", newline="") as out:
+            write_csv(told, out)
+    summary = told.summary()
+    emit(summary, _summary_table(summary), as_json=as_json)
+
+
+def _prior(name: str) -> Prior | None:
+    if name == "none":
+        return None
+    return priors.prior_for(priors.read(name), DEFAULT_FEATURES)
+
+
+def _summary_table(summary: Summary) -> Table:
+    """Word the summary: the model beside the base rate."""
+    title = (
+        f"{summary.people} people, {summary.rows} moments, {summary.scored} scored, "
+        f"{100 * summary.positive_rate:.0f} % positive"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("inhabit", justify="right", style="bold")
+    table.add_column("running base rate", justify="right")
+    for name, label in (
+        ("log_loss", "log loss"),
+        ("log_loss_people", "log loss, mean of people"),
+        ("brier", "Brier score"),
+        ("auc", "AUC"),
+        ("auc_within", "AUC within a person"),
+        ("calibration_error", "calibration error"),
+    ):
+        ours, base = getattr(summary.model, name), getattr(summary.base_rate, name)
+        table.add_row(label, f"{ours:.4f}", f"{base:.4f}")
+    table.add_section()
+    for part in summary.by_history:
+        span = f"{part.least} to {part.most}" if part.most else f"{part.least} and more"
+        label = f"log loss after {span} observations"
+        table.add_row(label, f"{part.log_loss:.4f}", f"{part.base_rate_log_loss:.4f}")
+    return table
+
+
+# --- prior ---------------------------------------------------------------------------------------
+
+
+@command(
+    "prior",
+    example="inhabit prior --out teeth.safetensors people.csv --moments 04:00,15:00\n"
+    "inhabit prior    # what the one that comes with the package was made of",
+)
+@click.argument("files", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1)
+@question_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the prior that is learnt from FILES.",
+)
+def prior(
+    *,
+    files: tuple[Path, ...],
+    target: str,
+    moments: tuple[time, ...],
+    window: str,
+    missing: Any,
+    day_start: tuple[time, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Learn from many people in FILES what to expect of others; without FILES, describe the prior.
+
+    Give it to others as `prior = "FILE"` in their config.toml, or with --prior FILE.
+    """
+    if not files:
+        manifest = priors.read().manifest
+        text = (
+            f"the built-in prior: {', '.join(f'{n} {what}' for what, n in manifest.counts.items())}"
+        )
+        emit(manifest, text, as_json=as_json)
+        return
+    if out is None:
+        raise click.UsageError("say where to write the prior with --out FILE")
+    from inhabit.evaluation import subjects_of  # noqa: PLC0415 - slow to import
+    from inhabit.population import train_prior  # noqa: PLC0415
+
+    question = Target(kind=target, window=Window.parse(window), missing=missing)
+    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start[0])
+    tables = []
+    for file in files:
+        people, report = importers.collect(importers.read_file(file))
+        _complain(report)
+        tables += [
+            samples(events, replace_in(question, subject=subject), schedule)
+            for events in people.values()
+            for subject in subjects_of(events, question)
+        ]
+    with progress_bar(quiet=as_json) as bar:
+        task = bar.add_task("learning from many", total=None)
+        learnt = train_prior(
+            tables, progress=lambda done, of: bar.update(task, completed=done, total=of)
+        )
+    labels = sum(int((table.matured_label >= 0).sum()) for table in tables)
+    counts = {"people": len(tables), "labels": labels}
+    out.write_bytes(priors.pack(learnt, DEFAULT_FEATURES, counts=counts).data)
+    text = f"learnt from {len(tables)} people and {labels} labels; wrote {out}"
+    emit({"file": out, **counts}, text, as_json=as_json)
+
+
+# --- demo ----------------------------------------------------------------------------------------
+
+
+@command("demo", example="inhabit demo\ninhabit demo --git . --report commits.html")
+@click.option("--days", type=click.IntRange(14, 3660), default=365, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="Another simulated person.")
+@click.option("--events", type=click.Path(path_type=Path, exists=True), help="Real events: CSV.")
+@click.option("--loop-habits", type=click.Path(path_type=Path, exists=True), help="... or these.")
+@click.option("--git", type=click.Path(path_type=Path, exists=True), help="... or these commits.")
+@click.option("--author", help="With --git: whose commits; by default yours.")
+@subject_option
+@click.option("--user", help="Whose events, in a file of several people.")
+@click.option("--prior", help="builtin, none, or a file.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="build/demo.html",
+    show_default=True,
+    help="Where the report goes.",
+)
+@click.option("--open", "open_it", is_flag=True, help="Show the report in the browser.")
+def demo(
+    *,
+    days: int,
+    seed: int,
+    events: Path | None,
+    loop_habits: Path | None,
+    git: Path | None,
+    author: str | None,
+    subject: str | None,
+    user: str | None,
+    prior: str | None,
+    report: Path,
+    open_it: bool,
+    as_json: bool,
+) -> None:
+    """Live a person's year in seconds: real log, real training, real generations, then a report.
+
+    The person is simulated, unless you give real events. Nothing of your own home is touched.
+    """
+    from inhabit.demo import RecordedLife, SimulatedLife, live  # noqa: PLC0415 - slow to import
+    from inhabit.report import render  # noqa: PLC0415
+    from inhabit.settings import Settings  # noqa: PLC0415
+
+    settings = Settings().changed(prior=prior)
+    life: Life
+    if events or loop_habits or git:
+        records = _records(events, loop_habits, git, author=author, subject=subject)
+        people, read = importers.collect(records)
+        _complain(read)
+        columns = people[_one_of("--user", user, list(people))]
+        about = _one_of("--subject", subject, [name for name in columns.subjects if name])
+        life = RecordedLife(columns, about, settings)
+    else:
+        life = SimulatedLife(days=days, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="inhabit-") as home, progress_bar(quiet=as_json) as bar:
+        task = bar.add_task(f"living with {life.subject}", total=life.days)
+        story, weeks = live(
+            life,
+            Path(home),
+            settings,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(render(story), encoding="utf-8")
+    if not as_json:
+        console().print(life.note, style="italic")
+        console().print(_week_table(weeks))
+    figures = ", ".join(f"{name} {value}" for name, value in story.figures.items())
+    emit({"report": report, **story.figures}, f"{figures}\nreport: {report}", as_json=as_json)
+    if open_it:
+        click.launch(str(report))
+
+
+def _one_of(option: str, chosen: str | None, names: list[str]) -> str:
+    """Return the one that was chosen, or the only one there is."""
+    if chosen is not None:
+        if chosen not in names:
+            raise ConfigError(
+                f"{option}: there is no {chosen!r}, only {', '.join(names) or 'none'}"
+            )
+        return chosen
+    if len(names) != 1:
+        raise ConfigError(f"say which with {option}: {', '.join(names) or 'there is none'}")
+    return names[0]
+
+
+def _week_table(weeks: list[Week]) -> Table:
+    from inhabit.demo import HEADER  # noqa: PLC0415
+
+    table = Table()
+    for name in HEADER:
+        table.add_column(name, justify="left" if name == HEADER[0] else "right")
+    for week in weeks:
+        better = week.log_loss < week.base_rate
+        cells = week.cells()
+        cells[-2] = f"[green]{cells[-2]}[/]" if better else cells[-2]
+        table.add_row(*cells)
+    return table
