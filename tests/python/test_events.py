@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import shutil
@@ -102,6 +103,8 @@ def test_event_and_row_are_the_same_thing(event):
         ),
         ({"value": float("nan")}, NonFiniteError, "finite"),
         ({"value": float("-inf")}, NonFiniteError, "finite"),
+        ({"value": "much"}, EventError, "value: expected a number or none, got 'much'"),
+        ({"value": 10**400}, EventError, "value: expected a number"),
         ({"kind": ""}, EventError, "kind: expected 1 to 256"),
         ({"kind": "a\nb"}, EventError, "control characters"),
         ({"kind": 5}, EventError, "kind: expected a string, got int"),
@@ -401,14 +404,28 @@ def test_append_is_all_or_nothing(log):
     assert list(log.events()) == [first]
 
 
-def test_a_failed_inner_transaction_ends_the_outer_one(log):
-    with log.transaction():
-        log.record("outer")
-        with pytest.raises(ZeroDivisionError), log.transaction():
-            raise ZeroDivisionError
-        with pytest.raises(StorageError, match="failed already"):
-            log.record("after")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_failed_inner_transaction_ends_the_outer_one(log, when):
+    def fail_inside():
+        with log.transaction():
+            if when == "before":
+                log.record("outer")
+            with contextlib.suppress(ZeroDivisionError), log.transaction():
+                raise ZeroDivisionError
+            if when == "after":
+                log.record("outer")
+
+    with pytest.raises(StorageError, match="nothing of this transaction is kept"):
+        fail_inside()
     assert log.count() == 0
+    log.record("and now it works again")
+
+
+def test_forgetting_inside_a_transaction_is_refused(log):
+    log.record("app_opened")
+    with pytest.raises(StorageError, match="inside a transaction"), log.transaction():
+        log.forget(everything=True)
+    assert log.count() == 1
 
 
 def test_revision_tells_of_changes_by_anyone(log):

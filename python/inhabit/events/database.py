@@ -94,12 +94,12 @@ class Database:
             connection = self._open()
             if self._depth == 0:
                 connection.execute("BEGIN IMMEDIATE")
-            elif not connection.in_transaction:
-                raise StorageError("this transaction has failed already: leave it first")
             self._depth += 1
             try:
+                self._still_in(connection)
                 yield connection
-                if self._depth == 1 and connection.in_transaction:
+                self._still_in(connection)
+                if self._depth == 1:
                     connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -107,6 +107,11 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+
+    @staticmethod
+    def _still_in(connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction:
+            raise StorageError("an inner block failed, so nothing of this transaction is kept")
 
     def revision(self) -> tuple[int, int, int]:
         """Something that differs once anything in the file may have changed."""

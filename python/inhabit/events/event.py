@@ -94,7 +94,10 @@ class EventRow(NamedTuple):
                     f"{recorded_at.isoformat()}: no event is known before it happens"
                 )
         if value is not None:
-            value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
+            try:
+                value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
+            except (TypeError, ValueError, OverflowError):
+                raise EventError(f"value: expected a number or none, got {value!r:.60}") from None
             if not isfinite(value):
                 raise NonFiniteError(f"value: expected a finite number or none, got {value}")
         _check_name("kind", kind)
