@@ -23,7 +23,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from inhabit.events import APP_OPENED, REMINDER_TAPPED, us_from_datetime
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
@@ -179,7 +178,7 @@ class AsOf:
             since_us = int(schedule.starts_us(today - days - MARGIN_DAYS))
             clock = LocalClock.of_changes(log.offset_changes(since_us, now_us))
             clock = clock.with_now(now_us, utc_offset_s)
-            windows = moments_between(clock, schedule, target.window, today - days, today)
+            windows = moments_between(clock, schedule, target.window, today - days, today + 1)
             closed_us = windows.window_end_us + target.grace_us
             closed = int(np.searchsorted(closed_us, now_us, side="right"))
             if closed >= HISTORY or windows.window_end_us[0] <= began_us:
@@ -245,7 +244,7 @@ class AsOf:
         known_from = np.minimum(positive_from, negative_from)
         row = np.arange(len(self), dtype=np.int32)[:, None]
         known = _before(known_from, closed) <= row
-        known &= np.arange(1, HISTORY + 1) <= (closed - begun)[:, None]
+        known &= _LAGS <= (closed - begun)[:, None]
         positive = _before(positive_from, closed) <= row
         positive &= known
         labels = positive.view(np.int8) + known.view(np.int8) - np.int8(1)
@@ -334,10 +333,13 @@ class _History:
         return _History(self.closed, np.take_along_axis(self.labels, order, axis=1), order)
 
 
+_LAGS: Final = np.arange(1, HISTORY + 1)
+
+
 def _before(column: NDArray[Any], position: NDArray[np.intp]) -> NDArray[Any]:
     """Return the `HISTORY` elements before each position, the nearest first, shape (n, HISTORY)."""
-    padded = np.append(np.zeros(HISTORY, column.dtype), column)
-    return sliding_window_view(padded, HISTORY)[position, ::-1]
+    padded = np.concatenate((np.zeros(HISTORY, column.dtype), column))
+    return padded.take(position[:, None] + (HISTORY - _LAGS), mode="clip")
 
 
 def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -204,11 +204,6 @@ class Schedule:
         local_us = at_us + utc_offset_s * US_PER_SECOND
         return (local_us - self.day_start_us) // US_PER_DAY + _EPOCH_ORDINAL
 
-    def slot_at(self, at_us: int, utc_offset_s: int) -> int:
-        """Return the slot an instant belongs to: the last one begun in its local day, or 0."""
-        into_day = (at_us + utc_offset_s * US_PER_SECOND - self.day_start_us) % US_PER_DAY
-        return max(int(np.searchsorted(self.offsets_us, into_day, side="right")) - 1, 0)
-
 
 @dataclass(frozen=True)
 class LocalClock:
@@ -352,16 +347,14 @@ def moments_between(
     """
     # One day more than asked for, so that the last moment has a successor.
     days = np.arange(first_day, last_day + 2, dtype=np.int64)
-    local_starts = schedule.starts_us(np.append(days, [last_day + 2, last_day + 3]))
+    local_starts = schedule.starts_us(np.arange(first_day, last_day + 4))
     starts = clock.first_instant(local_starts)
-
-    local = local_starts[: len(days), None] + schedule.offsets_us
-    following = np.append(local[:, 1:], local_starts[1 : len(days) + 1, None], axis=1)
-    at_us = clock.first_instant(local.ravel())
-    kept = at_us < clock.first_instant(following.ravel())
+    at_us = clock.first_instant(local_starts[: len(days), None] + schedule.offsets_us)
+    following = np.concatenate((at_us[:, 1:], starts[1 : len(days) + 1, None]), axis=1)
+    kept = (at_us < following).ravel()
 
     slots = len(schedule.times)
-    at_us = at_us[kept]
+    at_us = at_us.ravel()[kept]
     slot = np.tile(np.arange(slots, dtype=np.uint8), len(days))[kept]
     index = np.repeat(np.arange(len(days)), slots)[kept]
     window_start_us, window_end_us = _windows(window, at_us, starts, index)
@@ -450,15 +443,20 @@ def moment_at(
 ) -> Moments:
     """Return one moment at any instant, as a column of length one.
 
-    Its slot is the last one begun in the local day; its window is the one a moment of the schedule
-    would have at this instant.
+    Its day is the last local day begun, its slot the last one begun in that day; its window is the
+    one a moment of the schedule would have at this instant.
     """
     clock = clock.with_now(now_us, utc_offset_s)
     day = schedule.local_day(now_us, utc_offset_s)
-    around = moments_between(clock, schedule, NEXT_MOMENT, day, day + 1)
+    # Every day is lived once: after a flight west, the one the clock shows may be over already.
+    following = clock.first_instant(schedule.starts_us(np.arange(day + 1, day + 1 + MARGIN_DAYS)))
+    day += int(np.searchsorted(following, now_us, side="right"))
     at_us = np.array([now_us], np.int64)
     starts = clock.first_instant(schedule.starts_us(np.arange(day, day + 3)))
+    slots = clock.first_instant(schedule.starts_us(day) + schedule.offsets_us)
+    slot = max(int(np.searchsorted(slots, now_us, side="right")) - 1, 0)
     if window == NEXT_MOMENT:
+        around = moments_between(clock, schedule, NEXT_MOMENT, day, day + 1)
         after = around.at_us[np.searchsorted(around.at_us, now_us, side="right")]
         start_us, end_us = at_us, np.array([after], np.int64)
     else:
@@ -466,7 +464,7 @@ def moment_at(
     return Moments(
         at_us=at_us,
         utc_offset_s=np.array([utc_offset_s], np.int32),
-        slot=np.array([schedule.slot_at(now_us, utc_offset_s)], np.uint8),
+        slot=np.array([slot], np.uint8),
         day=np.array([day], np.int64),
         day_start_us=starts[:1],
         window_start_us=start_us,

@@ -133,10 +133,10 @@ class Happenings(NamedTuple):
         ndarray of int64, shape of `start_us`
             `NEVER_US` where none did.
         """
-        first = np.searchsorted(self.occurred_at_us, start_us, side="left")
-        after = np.searchsorted(self.occurred_at_us, end_us, side="left")
         if not len(self.occurred_at_us):
-            return np.full(first.shape, NEVER_US)
+            return np.full(start_us.shape, NEVER_US)
+        first = self.occurred_at_us.searchsorted(start_us)
+        after = self.occurred_at_us.searchsorted(end_us)
         ranges = np.stack((first, after), axis=-1).ravel()
         padded = np.append(self.visible_from_us, NEVER_US)
         earliest = np.minimum.reduceat(padded, ranges)[::2]
