@@ -1,13 +1,14 @@
 //! The promotion gate: a challenger replaces the champion only on evidence that was collected before
 //! it could be known.
 //!
-//! Both state a probability before each outcome. With losses `-ln p`, probabilities clipped so that no
-//! two losses differ by more than `c`, the gate bets on `d = (loss(champion) - loss(challenger)) / c`,
-//! a number in `[-1, 1]`: each of a grid of gamblers starts with an equal part of 1 and multiplies it by
-//! `1 + λ d`. While the challenger is not better in expectation, the expected wealth never grows, so by
-//! Ville's inequality the chance that the wealth *ever* reaches `1 / α` is at most `α`: the gate may
-//! look after every outcome, for ever, without a correction. The `k`-th promotion needs the wealth
-//! `k (k + 1) / α`; the levels sum to `α`, the chance of any false promotion in a life.
+//! Both state a probability before each outcome. The gain is `d = loss(champion) - loss(challenger)`
+//! with losses `-ln p`. Once both have spoken, `d` can only take two values, one for each outcome, and
+//! the worse of them, `-m`, is known. The gate bets on `d`: each of a grid of gamblers starts with an
+//! equal part of 1 and multiplies it by `1 + λ d` with its own `λ`, at most `BOLDEST`` / m`, so that
+//! nobody can lose everything. While the challenger is not better in expectation, the expected wealth
+//! never grows, so by Ville's inequality the chance that the wealth *ever* reaches `1 / α` is at most
+//! `α`: the gate may look after every outcome, for ever, without a correction. The `k`-th promotion
+//! needs the wealth `k (k + 1) / α`; these levels sum to `α`, the chance of any false promotion in a life.
 //!
 //! # Source
 //! Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"; Choe & Ramdas
@@ -21,14 +22,14 @@ use crate::{
 /// The chance, at most, that noise alone ever promotes a challenger.
 pub const LEVEL: f64 = 0.05;
 
-/// The bets of the gamblers, as parts of their wealth.
-const BETS: [f64; 6] = [0.03, 0.1, 0.2, 0.4, 0.6, 0.9];
+/// The gamblers' stakes per unit of loss.
+const STAKES: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
 
-/// Probabilities are clipped to `[CLIP, 1 - CLIP]` before they are compared.
-const CLIP: f64 = 0.02;
+/// The most of its wealth that a gambler can lose at once.
+const BOLDEST: f64 = 0.75;
 
 /// Length of the state: promotions so far, then the wealth of each gambler.
-pub(crate) const LEN: usize = 1 + BETS.len();
+pub(crate) const LEN: usize = 1 + STAKES.len();
 
 /// Fills `state` with the start of a life without promotions.
 pub(crate) fn reset(state: &mut [f64]) {
@@ -36,14 +37,19 @@ pub(crate) fn reset(state: &mut [f64]) {
     restart(state);
 }
 
-/// Takes in one comparison; `true` if the challenger is to be promoted, which starts the next one.
+/// Takes in one comparison of probabilities inside (0, 1); `true` if the challenger is to be promoted,
+/// which starts the next comparison.
 pub(crate) fn learn(state: &mut [f64], champion: f64, challenger: f64, outcome: bool) -> bool {
-    let stated = |p: f64| clip(if outcome { p } else { 1.0 - p });
-    let span = math::ln((1.0 - CLIP) / CLIP);
-    let gain = math::ln(stated(challenger) / stated(champion)) / span;
+    let if_positive = math::ln(challenger / champion);
+    let if_negative = math::ln((1.0 - challenger) / (1.0 - champion));
+    let worst = -if_positive.min(if_negative);
+    if worst <= 0.0 {
+        return false; // they agree
+    }
+    let gain = if outcome { if_positive } else { if_negative };
     let mut wealth = 0.0;
-    for (part, bet) in state[1..].iter_mut().zip(BETS) {
-        *part *= 1.0 + bet * gain;
+    for (part, stake) in state[1..].iter_mut().zip(STAKES) {
+        *part *= 1.0 + stake.min(BOLDEST / worst) * gain;
         wealth += *part;
     }
     let next = state[0] + 1.0;
@@ -69,7 +75,7 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
     if !(0.0..=1e9).contains(&state[0]) || whole != state[0] {
         return refuse("a whole number of promotions", state[0]);
     }
-    match state[1..].iter().find(|part| !(0.0..1e24).contains(*part)) {
+    match state[1..].iter().find(|part| !(0.0..=1e9).contains(*part)) {
         Some(&part) => refuse("wealth of at least 0", part),
         None => Ok(()),
     }
@@ -77,9 +83,5 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
 
 #[allow(clippy::cast_precision_loss)]
 fn restart(state: &mut [f64]) {
-    state[1..].fill(1.0 / BETS.len() as f64);
-}
-
-fn clip(p: f64) -> f64 {
-    p.clamp(CLIP, 1.0 - CLIP)
+    state[1..].fill(1.0 / STAKES.len() as f64);
 }

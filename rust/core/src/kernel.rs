@@ -214,6 +214,11 @@ pub(crate) fn batch_gradient<V: Vectors>(
 /// Whether there is neither NaN nor infinity.
 #[inline(always)]
 pub(crate) fn all_finite<V: Vectors>(values: &[f32]) -> bool {
+    finite(values)
+}
+
+#[inline(always)]
+pub(crate) fn finite(values: &[f32]) -> bool {
     // All bits but the sign, as a signed number: finite ones are below infinity. No branch, so that
     // the compiler takes many at a time; the common case is that all is well.
     let mut worst = 0;

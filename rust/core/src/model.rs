@@ -14,7 +14,7 @@
 //! # State
 //! In order: retrainings so far (1), running rates ([`rates`], 87), the steady and the quick logistic
 //! model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
-//! ([`EXPERTS`]), calibration (7), gate (7).
+//! ([`EXPERTS`]), calibration (7), gate (6).
 
 use crate::{
     Loss, Optimizer, calibration,
@@ -621,7 +621,7 @@ impl<'m> Model<'m> {
     /// What the challenger says, once it was trained.
     fn challenger(&self, x: &[f32]) -> Option<f64> {
         let trained = self.config.network.is_some() && self.view().retrainings > 0.0;
-        trained.then(|| math::sigmoid(self.network_says(self.memory.challenger, x)))
+        trained.then(|| math::sigmoid(self.network_says(self.memory.challenger, x)).clamp(CLIP, 1.0 - CLIP))
     }
 
     /// The log odds that a network gives to `x`.

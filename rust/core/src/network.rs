@@ -8,7 +8,7 @@ use crate::{
     kernel::Rows,
     lanes::Lanes,
     loss::Loss,
-    math,
+    math, neurons,
     random::SplitMix64,
     rows, simd,
 };
@@ -307,6 +307,30 @@ impl Network {
         check_finite("x", x)?;
         simd::predict(self, parameters, x, output, scratch, true);
         Ok(())
+    }
+
+    /// As [`predict`](Self::predict), reading `x` only once.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), but after [`Error::NonFinite`] `output` holds nothing of use.
+    pub fn predict_once(
+        &self,
+        parameters: &[f32],
+        x: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        if !neurons::fits(self) {
+            return self.predict(parameters, x, output, scratch);
+        }
+        self.check_parameters(parameters)?;
+        let rows = self.check_rows(x)?;
+        check_len("output", rows, output.len())?;
+        check_room("scratch", self.n_units(), scratch.len())?;
+        if simd::predict(self, parameters, x, output, scratch, true) {
+            return Ok(());
+        }
+        check_finite("x", x)
     }
 
     /// Writes the gradient of the mean loss and returns the loss.

@@ -13,6 +13,8 @@ pub(crate) fn scratch(network: &Network) -> usize {
 }
 
 /// Writes the prediction of every row of `x`, or, not `linked`, its last sums `z`.
+///
+/// False if it met a NaN or an infinity in `x`; only the default shape looks.
 #[inline(always)]
 pub(crate) fn predict<V: Vectors>(
     network: &Network,
@@ -21,13 +23,13 @@ pub(crate) fn predict<V: Vectors>(
     output: &mut [f32],
     scratch: &mut [f32],
     linked: bool,
-) {
+) -> bool {
     let (n_inputs, n_units, n_outputs) =
         (network.n_inputs(), network.n_units(), network.n_outputs());
     let rows = x.len() / n_inputs;
-    let mut done = 0;
+    let (mut done, mut finite) = (0, true);
     if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
-        done = with_activation!(
+        (done, finite) = with_activation!(
             network.hidden(),
             predict_default::<V::Wide>(parameters, network, x, output, linked)
         );
@@ -64,6 +66,7 @@ pub(crate) fn predict<V: Vectors>(
         }
         done += 1;
     }
+    finite
 }
 
 /// Whether sizes are those of the default network.
@@ -71,7 +74,7 @@ fn is_default(network: &Network) -> bool {
     network.sizes() == [10, 16, 8, 1]
 }
 
-/// As [`predict`], for 10-16-8-1 with everything in registers; returns how many rows are done.
+/// As [`predict`], for 10-16-8-1 with everything in registers; returns also how many rows are done.
 #[inline(always)]
 fn predict_default<L: Lanes, A: Activate>(
     p: &[f32; 321],
@@ -79,9 +82,11 @@ fn predict_default<L: Lanes, A: Activate>(
     x: &[f32],
     output: &mut [f32],
     linked: bool,
-) -> usize {
+) -> (usize, bool) {
     let rows = x.len() / 10;
     let mut done = 0;
+    // 0 as long as all inputs are finite, then NaN for good; cheaper than reading them twice.
+    let mut check = L::splat(0.0);
     while done + L::WIDTH <= rows {
         let x = &x[done * 10..][..L::WIDTH * 10];
         // Columns 0 to 7, then 2 to 9: two overlapping squares never read beyond a row.
@@ -92,6 +97,9 @@ fn predict_default<L: Lanes, A: Activate>(
             tail[7],
         ];
         let mut units = [L::splat(0.0); 16];
+        for i in 0..10 {
+            check = inputs[i].mul_add(L::splat(0.0), check);
+        }
         for k in 0..16 {
             let mut sum = L::splat(p[160 + k]);
             for i in 0..10 {
@@ -111,7 +119,10 @@ fn predict_default<L: Lanes, A: Activate>(
         z.store(&mut output[done..]);
         done += L::WIDTH;
     }
-    done
+    let mut lanes = [0.0; MAX_WIDTH];
+    check.store(&mut lanes);
+    let rest = kernel::finite(&x[done * 10..rows * 10]);
+    (done, rest && kernel::finite(&lanes[..L::WIDTH]))
 }
 
 /// The mean loss of the rows from `first` on.

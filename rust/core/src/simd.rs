@@ -160,7 +160,7 @@ entry_points! {
         output: &mut [f32],
         scratch: &mut [f32],
         linked: bool,
-    ) = rows::predict;
+    ) -> bool = rows::predict;
     /// [`rows::mean_loss`]
     fn mean_loss(
         network: &Network,

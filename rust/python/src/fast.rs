@@ -6,7 +6,9 @@
 use std::cell::UnsafeCell;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, npyffi::PyArrayObject};
-use pyo3::{ffi, prelude::*, sync::PyOnceLock};
+use pyo3::{ffi, intern, prelude::*, sync::PyOnceLock};
+
+use crate::network::Network;
 
 #[cfg(Py_GIL_DISABLED)]
 compile_error!("GilCell is sound only where the GIL makes attached threads take turns");
@@ -46,26 +48,32 @@ struct Numpy {
     float32: usize,
 }
 
-/// Reads a row of `N` numbers from a float32 array, a list or a tuple, without any conversion.
+/// Calls `predict` with the row that a float32 array, a list or a tuple of floats holds, without any
+/// conversion.
 ///
-/// `None` if it is anything else, also of another length: then the general path, slow and with
-/// messages, decides.
+/// `None` if `x` is anything else, also of another length: then the general path, slow and with
+/// messages, decides. `predict` computes; it does not call Python.
 #[inline]
-pub(crate) fn read_row<const N: usize>(x: &Bound<'_, PyAny>) -> Option<[f32; N]> {
+pub(crate) fn with_row<const N: usize, R>(
+    x: &Bound<'_, PyAny>,
+    predict: impl FnOnce(&[f32; N]) -> R,
+) -> Option<R> {
+    let numpy = numpy(x.py())?;
     // SAFETY: `x` is a live object, and so is its type.
     let kind = unsafe { ffi::Py_TYPE(x.as_ptr()) };
-    if kind as usize == numpy(x.py())?.array {
-        return read_array(x);
+    if kind as usize == numpy.array {
+        return array_row(x, numpy.float32).map(predict);
     }
-    if kind == &raw mut ffi::PyList_Type || kind == &raw mut ffi::PyTuple_Type {
-        return read_sequence(x, kind == &raw mut ffi::PyList_Type);
+    let is_list = kind == &raw mut ffi::PyList_Type;
+    if is_list || kind == &raw mut ffi::PyTuple_Type {
+        let mut row = [0.0; N];
+        return sequence_row(x, is_list, &mut row).then(|| predict(&row));
     }
     None
 }
 
 #[inline]
-fn read_array<const N: usize>(x: &Bound<'_, PyAny>) -> Option<[f32; N]> {
-    let float32 = numpy(x.py())?.float32;
+fn array_row<'a, const N: usize>(x: &'a Bound<'_, PyAny>, float32: usize) -> Option<&'a [f32; N]> {
     // SAFETY: the type is exactly `numpy.ndarray`, whose instances begin with this structure in every
     // numpy that this crate supports (the ABI of 1.x and 2.x).
     let array = unsafe { &(*x.as_ptr().cast::<PyArrayObject>()).fields };
@@ -79,32 +87,31 @@ fn read_array<const N: usize>(x: &Bound<'_, PyAny>) -> Option<[f32; N]> {
         return None;
     }
     // SAFETY: `data` points at N aligned, contiguous float32 in native byte order, alive as long as
-    // `x`. The copy is made under the GIL.
-    Some(unsafe { data.read() })
+    // `x`; the GIL, which is held while they are read, keeps other Python threads from writing them.
+    Some(unsafe { &*data })
 }
 
+/// Fills `row` from a list or tuple of N exact floats; whether it is one.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // rounding to float32 is the purpose
-fn read_sequence<const N: usize>(x: &Bound<'_, PyAny>, is_list: bool) -> Option<[f32; N]> {
+fn sequence_row<const N: usize>(x: &Bound<'_, PyAny>, is_list: bool, row: &mut [f32; N]) -> bool {
     let x = x.as_ptr();
-    let mut row = [0.0; N];
     // SAFETY: `x` is exactly a list or a tuple. Items are borrowed, and nothing between taking one and
-    // reading it can run Python code: an exact float or int converts without any.
+    // reading it can run Python code: an exact float converts without any.
     unsafe {
         let length = if is_list { ffi::PyList_Size(x) } else { ffi::PyTuple_Size(x) };
         if length != N as ffi::Py_ssize_t {
-            return None;
+            return false;
         }
-        for (i, number) in row.iter_mut().enumerate() {
-            let i = i as ffi::Py_ssize_t;
+        for (i, number) in (0..).zip(row) {
             let item = if is_list { ffi::PyList_GetItem(x, i) } else { ffi::PyTuple_GetItem(x, i) };
             if ffi::Py_TYPE(item) != &raw mut ffi::PyFloat_Type {
-                return None;
+                return false;
             }
             *number = ffi::PyFloat_AsDouble(item) as f32;
         }
     }
-    Some(row)
+    true
 }
 
 /// Looks numpy's objects up once.
@@ -114,9 +121,51 @@ fn numpy(py: Python<'_>) -> Option<&'static Numpy> {
     if let Some(numpy) = NUMPY.get(py) {
         return Some(numpy);
     }
-    let array = py.get_type::<PyUntypedArray>().as_ptr() as usize;
-    let float32 = numpy::dtype::<f32>(py);
-    let address = float32.as_dtype_ptr() as usize;
     // Both live as long as the interpreter: numpy keeps its type and its built-in dtypes.
-    Some(NUMPY.get_or_init(py, || Numpy { array, float32: address }))
+    let array = py.get_type::<PyUntypedArray>().as_ptr() as usize;
+    let float32 = numpy::dtype::<f32>(py).as_dtype_ptr() as usize;
+    Some(NUMPY.get_or_init(py, || Numpy { array, float32 }))
+}
+
+/// Gives `Network` its method `predict` as a plain C function of one argument.
+///
+/// The general machinery (argument parsing, the panic guard, the attach counter) would add half of
+/// what the prediction itself costs.
+pub(crate) fn add_predict(py: Python<'_>) -> PyResult<()> {
+    /// `PyMethodDef` holds pointers, so it is not `Sync` by itself.
+    struct Method(UnsafeCell<ffi::PyMethodDef>);
+    // SAFETY: CPython reads the definition and never writes it.
+    unsafe impl Sync for Method {}
+
+    static METHOD: Method = Method(UnsafeCell::new(ffi::PyMethodDef {
+        ml_name: c"predict".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: predict },
+        ml_flags: ffi::METH_O,
+        ml_doc: c"predict($self, x, /)\n--\n\nPredict one row.".as_ptr(),
+    }));
+    let class = py.get_type::<Network>();
+    // SAFETY: `class` is a type, and the definition lives forever.
+    let method = unsafe {
+        let method = ffi::PyDescr_NewMethod(class.as_type_ptr(), METHOD.0.get());
+        Bound::from_owned_ptr_or_err(py, method)?
+    };
+    class.setattr("predict", method)
+}
+
+/// `Network.predict(x)`
+unsafe extern "C" fn predict(slf: *mut ffi::PyObject, x: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: Python calls with the GIL held and live arguments, and the descriptor made sure that
+    // `slf` is a `Network`. Nothing below panics.
+    unsafe {
+        let py = Python::assume_attached();
+        let network = Bound::ref_from_ptr(py, &slf).cast_unchecked::<Network>();
+        let prediction =
+            with_row(Bound::ref_from_ptr(py, &x), |row| network.get().predict_row(py, row));
+        if let Some(Some(prediction)) = prediction {
+            return ffi::PyFloat_FromDouble(f64::from(prediction));
+        }
+        // Another kind of argument, another shape of network, or an error that wants words.
+        let name = intern!(py, "_predict_general").as_ptr();
+        ffi::PyObject_CallMethodObjArgs(slf, name, x, core::ptr::null_mut::<ffi::PyObject>())
+    }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::{
     arrays::{Floats, FloatsOut},
     error::{ConfigError, IntoPyResult, ShapeError},
-    fast::{GilCell, read_row},
+    fast::GilCell,
 };
 
 /// A fully connected network and its parameters. Documented in `_native.pyi`.
@@ -43,6 +43,12 @@ impl Network {
         Ok(())
     }
 
+    /// The prediction for a finite row, of a network that has a [`Predictor`].
+    #[inline]
+    pub(crate) fn predict_row(&self, py: Python<'_>, row: &[f32; 10]) -> Option<f32> {
+        self.state.with(py, |state| state.predictor.as_ref()?.predict(row).ok())
+    }
+
     fn layers_text(&self) -> String {
         let sizes: Vec<String> = self.core.sizes().iter().map(ToString::to_string).collect();
         sizes.join(", ")
@@ -56,10 +62,8 @@ impl State {
     }
 }
 
-/// Rows that are checked, and then predicted while they are still in the nearest cache.
-const BLOCK_ROWS: usize = 512;
 /// Rows per task when several cores share the work; with fewer, one core is as fast.
-const TASK_ROWS: usize = 16 * BLOCK_ROWS;
+const TASK_ROWS: usize = 8192;
 
 /// Predictions of all rows, on all cores when it pays.
 fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Result<Vec<f32>> {
@@ -67,20 +71,15 @@ fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Res
     let rows = x.len() / n_inputs;
     let mut output = vec![0.0; rows * n_outputs];
     let task = |(index, output): (usize, &mut [f32])| {
-        let x = &x[index * TASK_ROWS * n_inputs..];
+        let first = index * TASK_ROWS * n_inputs;
+        let x = &x[first..first + output.len() / n_outputs * n_inputs];
         let mut scratch = vec![0.0; core.many_scratch()];
-        let blocks = output.chunks_mut(BLOCK_ROWS * n_outputs).zip(x.chunks(BLOCK_ROWS * n_inputs));
-        for (block, (output, x)) in blocks.enumerate() {
-            let x = &x[..output.len() / n_outputs * n_inputs];
-            core.predict(parameters, x, output, &mut scratch).map_err(|error| match error {
-                Error::NonFinite { argument: "x", index: at } => Error::NonFinite {
-                    argument: "X",
-                    index: (index * TASK_ROWS + block * BLOCK_ROWS) * n_inputs + at,
-                },
-                other => other,
-            })?;
-        }
-        Ok(())
+        core.predict_once(parameters, x, output, &mut scratch).map_err(|error| match error {
+            Error::NonFinite { argument: "x", index } => {
+                Error::NonFinite { argument: "X", index: first + index }
+            }
+            other => other,
+        })
     };
     if rows < 4 * TASK_ROWS {
         output.chunks_mut(TASK_ROWS * n_outputs).enumerate().try_for_each(task)?;
@@ -149,15 +148,8 @@ impl Network {
         self.replace(py, value.vector_of(self.core.n_parameters())?)
     }
 
-    fn predict(&self, x: &Bound<'_, PyAny>) -> PyResult<f64> {
-        let fast = self.state.with(x.py(), |state| {
-            // Reading a row and predicting call no Python code.
-            let predictor = state.predictor.as_ref()?;
-            Some(predictor.predict(&read_row::<10>(x)?))
-        });
-        if let Some(prediction) = fast {
-            return prediction.map(f64::from).into_py();
-        }
+    /// What `predict` does with an argument that `fast` does not read.
+    fn _predict_general(&self, x: &Bound<'_, PyAny>) -> PyResult<f64> {
         if self.core.n_outputs() != 1 {
             let outputs = self.core.n_outputs();
             return Err(ShapeError::new_err(format!(
