@@ -55,6 +55,11 @@ public struct Generation: Hashable, Sendable {
     /// - Throws: ``InhabitError/checkpoint(_:)`` if there is no such tensor of this type.
     public func float64(_ name: String) throws -> [Double] { try tensor(name, INHABIT_F64) }
 
+    /// A tensor of `UInt32`.
+    ///
+    /// - Throws: ``InhabitError/checkpoint(_:)`` if there is no such tensor of this type.
+    public func uint32(_ name: String) throws -> [UInt32] { try tensor(name, INHABIT_U32) }
+
     /// All tensors of a model or a prior, and what else is known to be kept beside them.
     func tensors() throws -> [String: Tensor] {
         var tensors: [String: Tensor] = [:]

@@ -79,7 +79,7 @@ extension History {
         repeat {
             let since = schedule.localStart(ofDay: today - days)
             clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
-            windows = schedule.moments(on: clock, window: target.window, days: today - days...today)
+            windows = schedule.moments(on: clock, window: target.window, days: today - days...today + 2)
             days *= 2  // long windows, or moments swallowed by jumps of the clock
         } while windows.partitionIndex { $0.windowEnd + target.grace > at } < length && windows[0].windowEnd > began
 

@@ -47,13 +47,6 @@ public struct Schedule: Hashable, Sendable {
         floorRemainder(time.microseconds - dayStart.microseconds, microsecondsPerDay)
     }
 
-    /// The slot an instant belongs to: the last one begun in its local day, or 0.
-    func slot(at instant: LocalInstant) -> Int {
-        let local = instant.localMicroseconds - dayStart.microseconds
-        let intoDay = floorRemainder(local, microsecondsPerDay)
-        return max((offsets.lastIndex { $0 <= intoDay } ?? 0), 0)
-    }
-
     /// Microseconds since local 1970 at which the local day `day` begins.
     func localStart(ofDay day: Int) -> Int64 {
         Int64(day) * microsecondsPerDay + dayStart.microseconds
@@ -231,18 +224,21 @@ extension Schedule {
 
     /// One moment at any instant.
     ///
-    /// Its slot is the last one begun in the local day; its window is the one a moment of the schedule
-    /// would have at this instant.
+    /// Its day is the last local day begun, its slot the last one begun in that day; its window is the one
+    /// a moment of the schedule would have at this instant.
     func moment(at now: LocalInstant, on clock: LocalClock, window: Window) -> Moment {
-        let clock = clock.with(now: now)
-        let day = now.localDay(startingAt: dayStart)
+        let (clock, at) = (clock.with(now: now), now.microseconds)
         func start(_ day: Int) -> Int64 { clock.firstInstant(local: localStart(ofDay: day)) }
+        var day = now.localDay(startingAt: dayStart)
+        // Every day is lived once: after a flight west, the one the clock shows may be over already.
+        while start(day + 1) <= at { day += 1 }
+        let begun = offsets.filter { clock.firstInstant(local: localStart(ofDay: day) + $0) <= at }.count
         let next = moments(on: clock, window: .nextMoment, days: day...(day + 1))
-            .first { $0.at.microseconds > now.microseconds }
+            .first { $0.at.microseconds > at }
         let after = next?.at.microseconds ?? start(day + 2)
-        let (from, to) = window.bounds(from: now.microseconds, nextMoment: after) { start(day + $0) }
+        let (from, to) = window.bounds(from: at, nextMoment: after) { start(day + $0) }
         return Moment(
-            at: now, slot: slot(at: now), day: day, dayStart: start(day), windowStart: from, windowEnd: to)
+            at: now, slot: max(begun - 1, 0), day: day, dayStart: start(day), windowStart: from, windowEnd: to)
     }
 }
 
