@@ -375,6 +375,31 @@ def test_any_legal_row_survives_the_database(rows):
         assert list(log.columns().rows()) == list(EventColumns.from_rows(rows).rows())
 
 
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from([0, 60, 120])), max_size=12
+    ),
+    since=st.integers(0, 6),
+    length=st.integers(0, 4),
+)
+def test_offset_changes_where_all_happens_at_once(rows, since, length):
+    rows = [
+        EventRow(str(n), "", "travelled", occurred_at_us, offset, occurred_at_us + delay, None)
+        for n, (occurred_at_us, delay, offset) in enumerate(rows)
+    ]
+    with EventLog(":memory:") as log:
+        log.append_rows(rows)
+        changes = log.offset_changes(since, since + length)
+    recorded = sorted(rows, key=lambda row: (row.recorded_at_us, *order(row)))
+    for instant in range(since, since + length + 1):
+        known = [row.utc_offset_s for row in recorded if row.recorded_at_us < instant]
+        in_force = [offset for begin, offset in changes if begin < instant]
+        assert in_force[-1:] == known[-1:]
+    for (earlier, before), (later, after) in itertools.pairwise(changes):
+        assert earlier < later
+        assert before != after
+
+
 # --- the log, by example ---------------------------------------------------------
 
 

@@ -237,7 +237,8 @@ def test_a_log_holds_one_person(write, log):
     with EventLog(":memory:") as other:
         report = import_records(other, importers.read_csv(path), user="bob")
         assert (report.added, report.others, report.bad) == (1, 2, 0)
-    columns, report = collect(importers.read_csv(path))
+    columns, report = collect([*importers.read_csv(path), BadRow(9, "because")])
+    assert report.bad_rows == (BadRow(9, "because"),)
     assert {user: len(events) for user, events in columns.items()} == {"ann": 2, "bob": 1}
     assert report.added == 3
 
@@ -426,6 +427,19 @@ def test_loop_bad_cells_are_named(write):
         (4, "Checkmarks.csv: 1 of 2 habits have no cell"),
     ]
     assert len(records) == 4 + 3
+
+
+def test_loop_one_habit_alone(write):
+    path = write("2026-03-02,2\n2026-03-01,0\n", "old/Checkmarks.csv")
+    assert said(importers.read_file(path)) == {
+        ("old", 2, "habit_completed", None),
+        ("old", 1, "habit_skipped", None),
+    }
+    renamed = write(path.read_text(), "stretching.csv")
+    assert {subject for subject, *_ in said(importers.read_file(renamed))} == {"stretching"}
+    write(HABITS_CSV.replace("10.0", "ten"), "Habits.csv")  # no target that can be understood
+    pages = write("Date,Value,Notes\n2026-03-02,10000,\n", "003 Pages/Checkmarks.csv")
+    assert said(importers.read_file(pages)) == {("Pages", 2, "habit_completed", 10.0)}
 
 
 def test_loop_what_is_no_export(tmp_path, write):
