@@ -332,7 +332,7 @@ class ModelConfig:
         the next, in (0, 1].
     pull : float
         L2 pull of the personal network towards the prior, as a precision (it is divided by the
-        number of samples).
+        number of samples); without a prior, a tenth of it towards 0.
     learning_rate, epochs, batch_size : float, int, int
         One training of the personal network (plain gradient descent from where it is).
     retrain_every : int

@@ -4,8 +4,8 @@
 //! Both state a probability before each outcome. The gain is `d = loss(champion) - loss(challenger)`
 //! with losses `-ln p`. Once both have spoken, `d` can only take two values, one for each outcome, and
 //! the worse of them, `-m`, is known. The gate bets on `d`: each of a grid of gamblers starts with an
-//! equal part of 1 and multiplies it by `1 + λ d` with its own `λ`, at most `BOLDEST`` / m`, so that
-//! nobody can lose everything. While the challenger is not better in expectation, the expected wealth
+//! equal part of 1 and multiplies it by `1 + λ d` with its own `λ`, at most `0.75 / m`, so that nobody
+//! can lose everything. While the challenger is not better in expectation, the expected wealth
 //! never grows, so by Ville's inequality the chance that the wealth *ever* reaches `1 / α` is at most
 //! `α`: the gate may look after every outcome, for ever, without a correction. The `k`-th promotion
 //! needs the wealth `k (k + 1) / α`; these levels sum to `α`, the chance of any false promotion in a life.

@@ -53,6 +53,9 @@ const PERSONAL: usize = 10;
 /// Every expert's probability is kept inside `[CLIP, 1 - CLIP]`, so that no loss is infinite.
 const CLIP: f64 = 1e-3;
 
+/// The part of the pull that is left where there is no prior to pull to.
+const COLD_PULL: f64 = 0.1;
+
 /// The prior network's log odds are kept inside ± this for the logistic models.
 const MOST_LOG_ODDS: f64 = 5.0;
 
@@ -76,7 +79,8 @@ pub struct ModelConfig {
     /// The same for the quick one.
     pub quick_retention: f64,
     /// How the personal network is trained, each time from where it is. `l2` is the pull towards the
-    /// prior as a precision: it is divided by the number of samples.
+    /// prior as a precision: it is divided by the number of samples. Without a prior a tenth of it pulls
+    /// towards 0.
     pub training: TrainingConfig,
     /// Outcomes between two trainings of the personal network, at least 1.
     pub retrain_every: u32,
@@ -522,8 +526,9 @@ impl<'m> Model<'m> {
         let mut config = self.config.training;
         #[allow(clippy::cast_precision_loss)]
         let rows = samples.rows() as f64;
+        let pull = if self.prior.network.is_some() { config.l2 } else { COLD_PULL * config.l2 };
         // A larger pull would step past the prior.
-        config.l2 = (config.l2 / rows).min(1.0 / config.learning_rate);
+        config.l2 = (pull / rows).min(1.0 / config.learning_rate);
         let mut memory =
             training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
         let mut training =
@@ -621,7 +626,9 @@ impl<'m> Model<'m> {
     /// What the challenger says, once it was trained.
     fn challenger(&self, x: &[f32]) -> Option<f64> {
         let trained = self.config.network.is_some() && self.view().retrainings > 0.0;
-        trained.then(|| math::sigmoid(self.network_says(self.memory.challenger, x)).clamp(CLIP, 1.0 - CLIP))
+        trained.then(|| {
+            math::sigmoid(self.network_says(self.memory.challenger, x)).clamp(CLIP, 1.0 - CLIP)
+        })
     }
 
     /// The log odds that a network gives to `x`.
