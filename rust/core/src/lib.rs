@@ -20,6 +20,7 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod explain;
 pub mod gate;
 pub mod generation;
 pub mod lanes;

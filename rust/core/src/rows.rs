@@ -70,7 +70,7 @@ pub(crate) fn predict<V: Vectors>(
 }
 
 /// Whether sizes are those of the default network.
-fn is_default(network: &Network) -> bool {
+pub(crate) fn is_default(network: &Network) -> bool {
     network.sizes() == [10, 16, 8, 1]
 }
 
@@ -96,25 +96,10 @@ fn predict_default<L: Lanes, A: Activate>(
             head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], tail[6],
             tail[7],
         ];
-        let mut units = [L::splat(0.0); 16];
         for i in 0..10 {
             check = inputs[i].mul_add(L::splat(0.0), check);
         }
-        for k in 0..16 {
-            let mut sum = L::splat(p[160 + k]);
-            for i in 0..10 {
-                sum = inputs[i].mul_add(L::splat(p[k * 10 + i]), sum);
-            }
-            units[k] = A::apply(sum);
-        }
-        let mut z = L::splat(p[320]);
-        for j in 0..8 {
-            let mut sum = L::splat(p[304 + j]);
-            for k in 0..16 {
-                sum = units[k].mul_add(L::splat(p[176 + j * 16 + k]), sum);
-            }
-            z = A::apply(sum).mul_add(L::splat(p[312 + j]), z);
-        }
+        let z = default_sum::<L, A>(p, &inputs);
         let z = if linked { network.loss().link(z) } else { z };
         z.store(&mut output[done..]);
         done += L::WIDTH;
@@ -123,6 +108,28 @@ fn predict_default<L: Lanes, A: Activate>(
     check.store(&mut lanes);
     let rest = kernel::finite(&x[done * 10..rows * 10]);
     (done, rest && kernel::finite(&lanes[..L::WIDTH]))
+}
+
+/// The last sum `z` of a network 10-16-8-1, everything in registers.
+#[inline(always)]
+pub(crate) fn default_sum<L: Lanes, A: Activate>(p: &[f32; 321], inputs: &[L; 10]) -> L {
+    let mut units = [L::splat(0.0); 16];
+    for k in 0..16 {
+        let mut sum = L::splat(p[160 + k]);
+        for i in 0..10 {
+            sum = inputs[i].mul_add(L::splat(p[k * 10 + i]), sum);
+        }
+        units[k] = A::apply(sum);
+    }
+    let mut z = L::splat(p[320]);
+    for j in 0..8 {
+        let mut sum = L::splat(p[304 + j]);
+        for k in 0..16 {
+            sum = units[k].mul_add(L::splat(p[176 + j * 16 + k]), sum);
+        }
+        z = A::apply(sum).mul_add(L::splat(p[312 + j]), z);
+    }
+    z
 }
 
 /// The mean loss of the rows from `first` on.

@@ -13,7 +13,7 @@
 #![allow(unsafe_code)]
 
 use crate::{
-    kernel,
+    explain, kernel,
     lanes::Lanes,
     network::{LossSum, Network, Samples},
     neurons,
@@ -161,6 +161,15 @@ entry_points! {
         scratch: &mut [f32],
         linked: bool,
     ) -> bool = rows::predict;
+    /// [`explain::add_coalitions`]
+    fn add_coalitions(
+        network: &Network,
+        parameters: &[f32],
+        x: &[f32],
+        row: &[f32],
+        values: &mut [f64],
+        scratch: &mut [f32],
+    ) = explain::add_coalitions;
     /// [`rows::mean_loss`]
     fn mean_loss(
         network: &Network,
