@@ -32,6 +32,9 @@ let package = Package(
             dependencies: (systemLibraries + stubs).map { .byName(name: $0.name) },
             path: "swift/Sources/Inhabit",
             linkerSettings: linked),
-        .testTarget(name: "InhabitTests", dependencies: ["Inhabit"], path: "swift/Tests/InhabitTests"),
+        .testTarget(
+            name: "InhabitTests",
+            dependencies: ["Inhabit"] + stubs.map { .byName(name: $0.name) },
+            path: "swift/Tests/InhabitTests"),
     ]
 )

@@ -133,7 +133,8 @@ extension LoopVectors.Case {
         target.missing = try XCTUnwrap(Target.Missing(rawValue: self.target.missing))
         target.skipType = self.target.skipKind.map(EventType.init(rawValue:))
         target.grace = self.target.graceUs
-        let schedule = try Schedule(times: self.schedule.times.map(clockTime), dayStart: clockTime(self.schedule.dayStart))
+        let times = try self.schedule.times.map(clockTime)
+        let schedule = try Schedule(times: times, dayStart: clockTime(self.schedule.dayStart))
         return (events.map(\.event).sorted(by: UserEvent.inOrder), target, schedule)
     }
 
