@@ -113,7 +113,7 @@ def test_importing_twice_adds_nothing(write, log):
 BAD_ROWS = [
     (
         "ann,run,2026-03-01T07:30:00,habit_completed,",
-        r"occurred_at: expected a time with a UTC offset",
+        r"names no instant: write 2026-03-01T07:30:00\+01:00, say, or .*Z if it is UTC",
     ),
     ("ann,run,yesterday,habit_completed,", r"ISO 8601 .* such as 2026-03-01T07.*got 'yesterday'"),
     ("ann,run,,habit_completed,", "occurred_at: expected an ISO 8601"),

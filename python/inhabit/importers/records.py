@@ -206,13 +206,20 @@ def collect(
 
 def parse_time(name: str, text: str) -> datetime:
     """Time of an ISO 8601 text, or an `EventError` that shows how to write one."""
+    text = text.strip()
     try:
-        return datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise EventError(
             f"{name}: expected an ISO 8601 time with a UTC offset, such as "
             f"2026-03-01T07:30:00+01:00, got {text[:60]!r}"
         ) from None
+    if time.tzinfo is None:
+        raise EventError(
+            f"{name}: expected a time with a UTC offset, got {text}, which names no instant: "
+            f"write {time.isoformat()}+01:00, say, or {time.isoformat()}Z if it is UTC"
+        )
+    return time
 
 
 def cannot_read(path: Path, error: Exception) -> ImportFailure:
