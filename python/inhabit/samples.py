@@ -134,7 +134,12 @@ def evidence_of(events: EventColumns, target: Target, moments: Moments) -> Evide
         else Happenings.of_columns(events, target.skip_kind, about)
     )
     return Evidence.gather(
-        target, happened, skipped, moments.window_start_us, moments.window_end_us
+        target,
+        happened,
+        skipped,
+        moments.window_start_us,
+        moments.window_end_us,
+        moments.day_start_us,
     )
 
 

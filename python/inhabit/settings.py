@@ -29,7 +29,7 @@ import msgspec
 
 from inhabit.decisions import DecisionPolicy
 from inhabit.exceptions import ConfigError, StorageError
-from inhabit.moments import Schedule, Window
+from inhabit.moments import REST_OF_DAY, Schedule, Window
 from inhabit.scheduling import TrainingRequest
 from inhabit.targets import Target
 
@@ -52,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ``rest-of-day``, ``next-day``, ``next-moment`` or a duration such as ``6h``.
     missing : {"negative", "unknown"}
         What it means that a window closed without the target.
+    once : bool
+        Whether once a day is enough: moments after it are then no question any more. Counts only
+        where the window is the rest of the day.
     moments : tuple of time
         Times of day of the moments that are learnt from; predictions may be asked for at any time.
     day_start : time
@@ -69,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     target: str = "habit_completed"
     window: str = "rest-of-day"
     missing: Literal["negative", "unknown"] = "negative"
+    once: bool = True
     moments: tuple[time, ...] = (time(4), time(12), time(17), time(20))
     day_start: time = time(4)
     prior: str = "builtin"
@@ -112,11 +116,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def about(self, subject: str) -> Target:
         """Return what is predicted about a subject."""
+        window = Window.parse(self.window)
         return Target(
             kind=self.target,
             subject=subject,
-            window=Window.parse(self.window),
+            window=window,
             missing=self.missing,
+            once=self.once and window == REST_OF_DAY,
         )
 
     def changed(self, **changes: Any) -> Settings:

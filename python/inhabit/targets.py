@@ -51,6 +51,9 @@ class Target:
         The kind of event that says explicitly "not this time".
     grace : timedelta, default 0
         How long after the end of the window a late record still counts. The label matures then.
+    once : bool, default False
+        Whether once a day is enough: then a window that opens when the target has occurred in its
+        local day already is no question any more, and has no label.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Target:
     missing: Literal["negative", "unknown"] = "negative"
     skip_kind: str | None = "habit_skipped"
     grace: timedelta = timedelta(0)
+    once: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", Window.parse(self.window))
@@ -161,20 +165,32 @@ class Evidence(NamedTuple):
     matures_at_us: NDArray[np.int64]
 
     @classmethod
-    def gather(
+    def gather(  # noqa: PLR0917 - four columns of the same windows
         cls,
         target: Target,
         happened: Happenings,
         skipped: Happenings,
         start_us: NDArray[np.int64],
         end_us: NDArray[np.int64],
+        day_start_us: NDArray[np.int64] | None = None,
     ) -> Evidence:
-        """Return the evidence about windows [start, end), given the target's and skip events."""
+        """Return the evidence about windows [start, end), given the target's and skip events.
+
+        `day_start_us` is when the local days of the windows begin; without it `target.once` has no
+        effect.
+        """
         matures_at_us = end_us + target.grace_us
+        positive_from_us = happened.first_visible_within(start_us, end_us)
         negative_from_us = skipped.first_visible_within(start_us, end_us)
         if target.missing == "negative":
             negative_from_us = np.minimum(negative_from_us, matures_at_us)
-        return cls(happened.first_visible_within(start_us, end_us), negative_from_us, matures_at_us)
+        if target.once and day_start_us is not None:
+            # Only closed windows are ever asked about, so what is known by the end decides.
+            earlier_from_us = happened.first_visible_within(day_start_us, start_us)
+            settled = earlier_from_us <= matures_at_us
+            positive_from_us = np.where(settled, NEVER_US, positive_from_us)
+            negative_from_us = np.where(settled, NEVER_US, negative_from_us)
+        return cls(positive_from_us, negative_from_us, matures_at_us)
 
     def known_at(self, at_us: NDArray[np.int64] | int) -> NDArray[np.int8]:
         """Return the labels as known at an instant, or at one instant for each window."""
