@@ -1,6 +1,6 @@
 """The Rust core of inhabit. Hand-written; `make lint` checks it against the module with stubtest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, final
 
 import numpy as np
@@ -60,7 +60,7 @@ class Network:
         """A flat float32 copy: per layer ``W [n_out, n_in]`` row-major, then ``b``; assignable."""
     @parameters.setter
     def parameters(self, value: ArrayLike) -> None: ...
-    def predict(self, x: ArrayLike) -> float:
+    def predict(self, x: ArrayLike, /) -> float:
         """Predict one row.
 
         Parameters
@@ -114,6 +114,24 @@ class Network:
         loss : float
         gradient : ndarray of float32, shape (n_parameters,)
             In the order of `parameters`.
+        """
+    def explain(self, x: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
+        """Exact Shapley values: how much each input moved the prediction.
+
+        Interventional: ``v(S)`` is the mean over the background rows ``b`` of the prediction for
+        `x` on the inputs in ``S`` and ``b`` elsewhere, and
+        ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S))``. The values of
+        a row sum to its prediction minus the mean prediction of the background.
+
+        Parameters
+        ----------
+        x : array_like of float32, shape (n_inputs,) or (rows, n_inputs)
+            At most 16 inputs: ``2**n_inputs`` predictions per row and background row.
+        background : array_like of float32, shape (m, n_inputs)
+
+        Returns
+        -------
+        ndarray of float64, of the shape of `x`
         """
     def copy(self) -> Network:
         """Return an independent network with the same parameters."""
@@ -599,6 +617,60 @@ def walk_forward(
     Raises
     ------
     ShapeError, NonFiniteError, ConfigError
+    """
+
+def train_many(
+    network: Network,
+    people: Iterable[tuple[ArrayLike, ...]],
+    config: TrainingConfig | None = None,
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float32]:
+    """Train a network for each of many people, on all cores.
+
+    Each starts from the parameters of `network`, which is not changed, and gets the very bits that
+    `train` would give.
+
+    Parameters
+    ----------
+    network : Network
+    people : iterable of (X, y) or (X, y, sample_weight)
+        As for `train`; C-contiguous float32 is read in place.
+    config : TrainingConfig, optional
+    progress : callable, optional
+        Called now and then with the number of people done and of all people.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_people, n_parameters)
+    """
+
+def ensemble(
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    config: TrainingConfig | None = None,
+    sample_weight: ArrayLike | None = None,
+    *,
+    members: int = 8,
+    bootstrap: bool = False,
+) -> list[Network]:
+    """Train the same shape several times, on all cores; the spread of the members is the doubt.
+
+    Parameters
+    ----------
+    network : Network
+        The shape; not changed.
+    X, y, config, sample_weight
+        As for `train`. Member k has the seed ``config.seed + k``.
+    members : int
+    bootstrap : bool
+        If true, each member starts from the parameters of `network` and trains on rows drawn with
+        replacement. If false, each starts from its own seeded initial weights, and all see all rows.
+
+    Returns
+    -------
+    list of Network
     """
 
 def _network_from_parameters(

@@ -9,6 +9,7 @@ mod arrays;
 mod checkpoint;
 mod error;
 mod fast;
+mod many;
 mod model;
 mod network;
 mod training;
@@ -22,6 +23,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::checkpoint::{checkpoint_decode, checkpoint_encode};
+    #[pymodule_export]
+    use crate::many::{ensemble, train_many};
     #[pymodule_export]
     use crate::model::{Model, ModelConfig, Prior, WalkForward, walk_forward};
     #[pymodule_export]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use inhabit_core::{Activation, Error, Loss, Network as Core, Predictor, Samples};
+use inhabit_core::{
+    Activation, Error, Loss, Network as Core, Predictor, Samples, SplitMix64, explain,
+};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{prelude::*, types::PyTuple};
 use rayon::prelude::*;
@@ -214,6 +216,51 @@ impl Network {
         Ok((loss, PyArray1::from_vec(py, gradient)))
     }
 
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        background: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let n = self.core.n_inputs();
+        let x = Floats::read("x", x)?;
+        let single = x.shape().len() == 1;
+        let rows = if single { x.vector_of(n)?.len() / n } else { x.rows_of(n)? };
+        let background = Floats::read("background", background)?;
+        background.rows_of(n)?;
+        let parameters = self.snapshot(py);
+        let mut contributions = vec![0.0; rows * n];
+        let (x, background) = (x.as_slice(), background.as_slice());
+        py.detach(|| {
+            let buffers = || {
+                (vec![0.0; explain::coalitions(&self.core)], vec![0.0; self.core.many_scratch()])
+            };
+            contributions.par_chunks_mut(n).zip(x.par_chunks(n)).try_for_each_init(
+                buffers,
+                |(values, scratch), (contributions, x)| {
+                    let core = &self.core;
+                    explain::explain(
+                        core,
+                        &parameters,
+                        x,
+                        background,
+                        values,
+                        contributions,
+                        scratch,
+                    )
+                    .map(drop)
+                },
+            )
+        })
+        .into_py()?;
+        let contributions = PyArray1::from_vec(py, contributions);
+        Ok(if single {
+            contributions.into_any()
+        } else {
+            contributions.reshape([rows, n])?.into_any()
+        })
+    }
+
     fn copy(&self, py: Python<'_>) -> Self {
         let state = self.state.with(py, State::clone);
         Self { core: self.core, state: GilCell::new(state) }
@@ -282,6 +329,12 @@ impl<'py> Data<'py> {
         Ok(Self { x, y, weight })
     }
 
+    /// What may leave the GIL behind.
+    pub(crate) fn slices(&self) -> Slices<'_> {
+        let weight = self.weight.as_ref().map(Floats::as_slice);
+        Slices { x: self.x.as_slice(), y: self.y.as_slice(), weight }
+    }
+
     pub(crate) fn samples(&self, core: &Core) -> PyResult<Samples<'_>> {
         let weight = self.weight.as_ref().map(Floats::as_slice);
         Samples::new(core, self.x.as_slice(), self.y.as_slice(), weight).into_py()
@@ -299,5 +352,46 @@ pub(crate) fn activation(argument: &str, name: &str) -> PyResult<Activation> {
             let choices = "'relu', 'tanh', 'sigmoid' or 'identity'";
             Err(ConfigError::new_err(format!("{argument}: expected {choices}, got {other:?}")))
         }
+    }
+}
+
+/// The numbers of a training call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slices<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    weight: Option<&'a [f32]>,
+}
+
+impl Slices<'_> {
+    /// A bootstrap resample.
+    pub(crate) fn draw(&self, core: &Core, mut generator: SplitMix64) -> Drawn {
+        let (n_inputs, n_outputs) = (core.n_inputs(), core.n_outputs());
+        let rows = self.x.len() / n_inputs;
+        let mut drawn =
+            Drawn { x: Vec::new(), y: Vec::new(), weight: self.weight.map(|_| Vec::new()) };
+        for _ in 0..rows {
+            let row = generator.below(rows as u32) as usize;
+            drawn.x.extend_from_slice(&self.x[row * n_inputs..][..n_inputs]);
+            drawn.y.extend_from_slice(&self.y[row * n_outputs..][..n_outputs]);
+            if let (Some(to), Some(from)) = (&mut drawn.weight, self.weight) {
+                to.push(from[row]);
+            }
+        }
+        drawn
+    }
+}
+
+/// Rows drawn with replacement, as many as there were.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    weight: Option<Vec<f32>>,
+}
+
+impl Drawn {
+    pub(crate) fn samples(&self, core: &Core) -> inhabit_core::Result<Samples<'_>> {
+        Samples::new(core, &self.x, &self.y, self.weight.as_deref())
     }
 }
