@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import doctest
 import re
+import tempfile
 from pathlib import Path
+
+import pytest
 
 import inhabit
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_session_of_the_first_screen(tmp_path, monkeypatch):
-    """The lines of the README, run as they stand, print what stands below them."""
+@pytest.mark.parametrize("page", ["README.md", "docs/recipes.md"])
+def test_sessions(page, tmp_path, monkeypatch):
+    """The lines of a page, run as they stand, print what stands below them."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    text = (ROOT / "README.md").read_text()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = (ROOT / page).read_text()
     sessions = re.findall(r"^```python\n(>>> .*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    assert sessions, "README.md shows no session"
+    assert sessions, f"{page} shows no session"
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     names: dict[str, object] = {}
     for number, session in enumerate(sessions):
-        test = parser.get_doctest(session, names, f"README session {number}", "README.md", 0)
+        test = parser.get_doctest(session, names, f"{page} session {number}", page, 0)
+        test.globs = names  # one page, one set of names
         runner.run(test, clear_globs=False)
-        names = test.globs
     assert runner.summarize(verbose=False).failed == 0
 
 
