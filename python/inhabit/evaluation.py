@@ -98,7 +98,8 @@ class Predictions:
     @property
     def scored(self) -> NDArray[np.bool_]:
         """Rows that are scored: those with a label, after the first seven of each person."""
-        return (self.label != UNKNOWN) & (self.earlier >= BURN_IN)
+        scored: NDArray[np.bool_] = (self.label != UNKNOWN) & (self.earlier >= BURN_IN)
+        return scored
 
     def select(self, rows: NDArray[np.bool_] | slice) -> Predictions:
         """Return some of the rows."""

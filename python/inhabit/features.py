@@ -178,7 +178,7 @@ class AsOf:
             since_us = int(schedule.starts_us(today - days - MARGIN_DAYS))
             clock = LocalClock.of_changes(log.offset_changes(since_us, now_us))
             clock = clock.with_now(now_us, utc_offset_s)
-            windows = moments_between(clock, schedule, target.window, today - days, today + 1)
+            windows = moments_between(clock, schedule, target.window, today - days, today + 2)
             closed_us = windows.window_end_us + target.grace_us
             closed = int(np.searchsorted(closed_us, now_us, side="right"))
             if closed >= HISTORY or windows.window_end_us[0] <= began_us:
@@ -200,23 +200,28 @@ class AsOf:
     @cached_property
     def positive(self) -> NDArray[np.bool_]:
         """Which labels of the history are positive, shape (n, HISTORY)."""
-        return self.labels == POSITIVE
+        positive: NDArray[np.bool_] = self.labels == POSITIVE
+        return positive
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Which labels there are, shape (n, HISTORY): false beyond the end of the history."""
-        return self.labels != UNKNOWN
+        known: NDArray[np.bool_] = self.labels != UNKNOWN
+        return known
 
     @cached_property
     def same_slot(self) -> NDArray[np.bool_]:
         """Which windows of the history belong to the moment's slot, shape (n, HISTORY)."""
-        return self._of_history(self._windows.slot) == self.moments.slot[:, None]
+        slot = self._of_history(self._windows.slot)
+        same: NDArray[np.bool_] = slot == self.moments.slot[:, None]
+        return same
 
     @cached_property
     def days_ago(self) -> NDArray[np.int32]:
         """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
-        day = self.moments.day[:, None].astype(np.int32)
-        return day - self._of_history(self._windows.day.astype(np.int32))
+        opened = self._of_history(self._windows.day.astype(np.int32))
+        days: NDArray[np.int32] = self.moments.day[:, None].astype(np.int32) - opened
+        return days
 
     @cached_property
     def long_rate(self) -> NDArray[np.float64]:
@@ -226,13 +231,15 @@ class AsOf:
     @cached_property
     def _history(self) -> _History:
         target, windows, at_us = self.target, self._windows, self.moments.at_us
-        since_us = int(windows.window_start_us.min(initial=NEVER_US))
+        opened_us = np.minimum(windows.window_start_us, windows.day_start_us)
+        since_us = int(opened_us.min(initial=NEVER_US))
         evidence = Evidence.gather(
             target,
             self._read(target.kind, (target.subject,), since_us),
             self._read(target.skip_kind, (target.subject,), since_us),
             windows.window_start_us,
             windows.window_end_us,
+            windows.day_start_us,
         )
         # Open windows stay out: what is known of them early is only ever "yes".
         closed = np.searchsorted(evidence.matures_at_us, at_us, side="right")
@@ -244,7 +251,7 @@ class AsOf:
         known_from = np.minimum(positive_from, negative_from)
         row = np.arange(len(self), dtype=np.int32)[:, None]
         known = _before(known_from, closed) <= row
-        known &= _LAGS <= (closed - begun)[:, None]
+        known &= (closed - begun)[:, None] >= _LAGS
         positive = _before(positive_from, closed) <= row
         positive &= known
         labels = positive.view(np.int8) + known.view(np.int8) - np.int8(1)
@@ -354,7 +361,8 @@ def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
 def count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return how many are true along the history, shape (n, k) to (n,)."""
     assert which.shape[1] <= HISTORY  # fits the counter
-    return np.add.reduce(which.view(np.uint8), axis=1, dtype=np.uint8).astype(np.int64)
+    number: NDArray[np.uint8] = np.add.reduce(which.view(np.uint8), axis=1, dtype=np.uint8)
+    return number.astype(np.int64)
 
 
 def weighted_sum(
@@ -562,14 +570,14 @@ def hour_of_day(asof: AsOf) -> NDArray[np.float64]:
 
 
 _FADING: Final = decay(0.8, 48)
-_FADED: Final = np.append(0.0, np.add.accumulate(_FADING))
+_FADED: Final = np.append(0.0, np.add.accumulate(_FADING))  # the sum of the first n weights
 
 
 @feature(rate=True)
 def recent_rate(asof: AsOf) -> NDArray[np.float64]:
     """``(sum 0.8^a y_a + 2 r) / (sum 0.8^a + 2)``: label `y_a` of age `a` < 48, long rate `r`."""
     positive = weighted_sum(_FADING, asof.positive[:, : len(_FADING)])
-    weight = _FADED[count(asof.known[:, : len(_FADING)])]
+    weight: NDArray[np.float64] = _FADED[count(asof.known[:, : len(_FADING)])]
     return (positive + 2 * asof.long_rate) / (weight + 2)
 
 
@@ -599,7 +607,7 @@ def after_last_rate(asof: AsOf) -> NDArray[np.float64]:
 @feature()
 def weekend(asof: AsOf) -> NDArray[np.float64]:
     """1 where the window opens on a Saturday or Sunday, else 0."""
-    return (asof.moments.window_weekday >= 5) * 1.0
+    return (asof.moments.window_weekday >= 5).astype(np.float64)
 
 
 def _shrunk_rate(asof: AsOf, alike: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:

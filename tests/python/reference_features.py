@@ -101,11 +101,11 @@ def grid(clock, schedule, window, first_day, last_day):
     return moments
 
 
-def all_moments(rows, schedule, target):
-    """A grid that surely covers everything the events could touch."""
+def all_moments(rows, schedule, target, until_us=0):
+    """A grid that surely covers everything the events, or an instant, could touch."""
     clock = segments(rows)
     first = min(r.occurred_at_us for r in rows)
-    last = max(seen_us(r) for r in rows)
+    last = max(until_us, *(seen_us(r) for r in rows))
     reach = target.window.duration_us // DAY_US + 4
     first_day, last_day = first // DAY_US + EPOCH - reach, last // DAY_US + EPOCH + 4
     return grid(clock, schedule, target.window, first_day, last_day)

@@ -100,8 +100,8 @@ def test_an_event_recorded_later_changes_no_bit(history, extra, target, schedule
     later_moments, later_x = described([*history, extra], target, schedule)
     known = {at: bits.tobytes() for at, bits in zip(later_moments.at_us, later_x, strict=True)}
     began = min(oracle.seen_us(row) for row in history)
-    # Before the first record there is no local time to go by: those moments may be elsewhere. At the
-    # end, a flight may put off tomorrow's window behind the last event.
+    # Before the first record there is no local time to go by: those moments may be elsewhere. A
+    # flight at the end may put off tomorrow's window behind the last event.
     for at, start, bits in zip(moments.at_us, moments.window_start_us, x, strict=True):
         if began < at <= before and (at in known or start <= before):
             assert known[at] == bits.tobytes()
@@ -149,6 +149,23 @@ def test_a_log_on_disk_gives_the_bits_of_the_replay(rows, target, schedule):
             assert live.moments.window_start_us == expected.window_start_us or (
                 live.moments.window_start_us > at_us  # travel may still move tomorrow
             )
+
+
+@given(histories, targets, schedules, st.integers(-60, 15 * 24 * 60))
+def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes):
+    """Between the moments of the schedule, too: after a flight west, "today" may begin again."""
+    if not oracle.own(rows, target):
+        return
+    now_us = START_US + minutes * 60_000_000
+    clock = oracle.segments(rows)
+    with EventLog(":memory:") as log:
+        log.append_rows(rows)
+        live = AsOf.of_log(log, target, schedule, now_us, oracle.offset_at(clock, now_us))
+        features = DEFAULT_FEATURES.compute(live)
+    (now,) = (oracle.Moment(*row) for row in as_tuples(live.moments))
+    grid = oracle.all_moments(rows, schedule, target, until_us=now_us)
+    expected = oracle.default_features(rows, target, grid, now)
+    assert features[0].tolist() == expected.tolist()
 
 
 @given(histories, targets, schedules)
