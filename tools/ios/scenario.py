@@ -294,11 +294,11 @@ def _models(library: Library, core: _Files) -> tuple[int, str]:
 
     again = library.allocate(size)
     library.call("model_begin", again, size, expected.address, expected.size, 0, 0)
-    prediction = [library.allocate(112), library.allocate(112)]
+    prediction = [library.allocate(152), library.allocate(152)]
     for block, said_here in zip((memory, again), prediction, strict=True):
         library.call("model_learn", block, size, x, 10, 0, 1)
         instructions = library.cost("model_predict", block, size, x + 40, 10, 0, said_here)
-    _same(library.read(prediction[0], 112), library.read(prediction[1], 112), "a resumed model")
+    _same(library.read(prediction[0], 152), library.read(prediction[1], 152), "a resumed model")
     return instructions, hashlib.sha256(library.read(out, written)).hexdigest()
 
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,12 +65,15 @@ class Toolchain:
         libdir = Path(self._ask("--print", "target-libdir", "--target", target))
         return any(libdir.glob("libcore-*.rlib"))
 
-    def flags(self, target: str) -> list[str]:
-        """What rustc needs to find a standard library for `target`, which is made if need be."""
-        return [] if self.has_target(target) else ["--sysroot", str(self.sysroot(target))]
+    def prepare(self, targets: Iterable[str]) -> None:
+        """Fetch, before any thread is started, what `sysroot_of` will need."""
+        if not all(self.has_target(target) for target in targets):
+            _ = self.library_sources
 
-    def sysroot(self, target: str) -> Path:
-        """A sysroot for `target`; compiled on the first call, then cached by rustc and recipe."""
+    def sysroot_of(self, target: str) -> Path | None:
+        """A sysroot for `target`, cached by rustc and recipe; None where rustc brings its own."""
+        if self.has_target(target):
+            return None
         recipe = (self.verbose_version, Path(__file__).read_text(), str(sorted(DEPLOYMENT.items())))
         key = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
         place = self.cache / f"sysroot-{self.version}-{key}" / target

@@ -10,7 +10,7 @@
  *            them. They are for the process, or at most the device, that wrote them: checkpoints are
  *            the format to keep.
  * Status     Every function returns an `inhabit_status`. Outputs are written only on INHABIT_OK; on any
- *            other status the caller's memory is as it was (the two exceptions say so).
+ *            other status the caller's memory is as it was (the few exceptions say so).
  * Checked    NULL, misaligned or overlapping memory, wrong sizes, numbers that are NaN or infinite, and
  *            checkpoints of any origin are answered by a status. What no library can check is the
  *            caller's part: that a pointer leads to as many elements as the call says.
@@ -209,11 +209,11 @@ inhabit_status inhabit_checkpoint_manifest(const uint8_t *bytes, size_t size, ch
 
 /* What a model says about one moment. */
 typedef struct inhabit_prediction {
-    double probability;  /* calibrated: serve this one */
-    double mixture;      /* before calibration */
-    double experts[11];  /* what each expert says, see `EXPERTS` in the documentation of the core */
-    uint32_t generation; /* how many trained personal networks have been promoted so far */
-    uint32_t reserved;   /* 0 */
+    double probability;    /* calibrated: serve this one */
+    double mixture;        /* before calibration */
+    double experts[16];    /* what each expert says, see `EXPERTS` in the documentation of the core */
+    uint32_t expert_count; /* how many there are; the rest of `experts` is 0 */
+    uint32_t generation;   /* how many trained personal networks have been promoted so far */
 } inhabit_prediction;
 
 /*

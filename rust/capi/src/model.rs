@@ -19,6 +19,9 @@ use crate::{
 /// The most weights of a logistic model; the prior has a mean and a variance for each.
 const MAX_WEIGHTS: usize = MAX_INPUTS + 10;
 
+/// Room for experts in a prediction, with some to spare for later versions.
+pub const MAX_EXPERTS: usize = 16;
+
 /// `inhabit_prediction`: what a model says about one moment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,12 +30,12 @@ pub struct Prediction {
     pub probability: f64,
     /// The mixture before calibration.
     pub mixture: f64,
-    /// What each expert says, in the order of the mixture's weights.
-    pub experts: [f64; N_EXPERTS],
+    /// What each expert says, in the order of the mixture's weights; then zeros.
+    pub experts: [f64; MAX_EXPERTS],
+    /// How many experts there are.
+    pub expert_count: u32,
     /// How many trained networks have been promoted so far.
     pub generation: u32,
-    /// 0.
-    pub reserved: u32,
 }
 
 /// What stands at the beginning of a model's memory. Plain numbers: any bytes are a value of it, and
@@ -282,8 +285,15 @@ pub unsafe extern "C" fn inhabit_model_predict(
             with_model(&mut call, memory, size, |model| {
                 let said = model.predict(x, slot as usize)?;
                 let generation = model.generation();
-                let model::Prediction { probability, mixture, experts } = said;
-                Ok(Prediction { probability, mixture, experts, generation, reserved: 0 })
+                let mut experts = [0.0; MAX_EXPERTS];
+                experts[..N_EXPERTS].copy_from_slice(&said.experts);
+                Ok(Prediction {
+                    probability: said.probability,
+                    mixture: said.mixture,
+                    experts,
+                    expert_count: N_EXPERTS as u32,
+                    generation,
+                })
             })
         }?;
         Ok(())
