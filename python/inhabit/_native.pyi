@@ -326,8 +326,8 @@ def train(
 
 EXPERTS: list[str]
 """The experts of a `Model`, in the order of its weights: running rate, four recency-weighted rates
-(slowest first), the slot's rate, the rate after an outcome like the last one, the steady and the
-quick logistic model, the prior network, the personal network."""
+(slowest first), the slot's rate, the rate after an outcome like the last one, the steady,
+the quick and the bold logistic model, the prior network, the personal network."""
 
 @final
 class ModelConfig:
@@ -346,8 +346,8 @@ class ModelConfig:
     share : float
         Share of the mixture's weights that is dealt out anew after each outcome, in [0, 1).
     retention, quick_retention : float
-        How much of what was learnt from an outcome the steady and the quick logistic model keep at
-        the next, in (0, 1].
+        How much of what was learnt from an outcome the steady and the bold, and the quick logistic
+        model keep at the next, in (0, 1].
     pull : float
         L2 pull of the personal network towards the prior, as a precision (it is divided by the
         number of samples); without a prior, a tenth of it towards 0.
@@ -484,7 +484,7 @@ class Prior:
 class Model:
     """One person's model of one subject: a mixture of experts that learns one outcome at a time.
 
-    The probability is a mixture of running rates, two Bayesian logistic models, the prior network
+    The probability is a mixture of running rates, three Bayesian logistic models, the prior network
     and a personal network, weighted by how well each predicted this person so far, then calibrated
     by a monotone map that starts as the identity. Over any sequence of n outcomes the loss of the
     mixture is at most that of expert i plus ``ln 1/u_i + n ln 1/(1 - share)``, ``u`` the initial

@@ -22,7 +22,8 @@ const MAP: usize = logistic::len(2);
 /// Length of the state: the Gaussian over `a` and `b`, then the weights of identity and map.
 pub(crate) const LEN: usize = MAP + 2;
 
-const PRIOR: Gaussian<'static> = Gaussian { mean: &[0.0, 1.0], variance: &[0.02, 0.02] };
+const PRIOR: Gaussian<'static> =
+    Gaussian { mean: &[0.0, 1.0], variance: &[0.02, 0.02], scale: 1.0 };
 const INITIAL: [f64; 2] = [0.75, 0.25];
 const RETENTION: f64 = 0.9995;
 const LEAST_SLOPE: f64 = 0.1;

@@ -31,6 +31,8 @@ pub(crate) const fn len(n: usize) -> usize {
 pub(crate) struct Gaussian<'a> {
     pub(crate) mean: &'a [f64],
     pub(crate) variance: &'a [f64],
+    /// What every variance is multiplied by.
+    pub(crate) scale: f64,
 }
 
 /// Fills `state` with the prior.
@@ -40,7 +42,7 @@ pub(crate) fn reset(state: &mut [f64], prior: Gaussian<'_>) {
     mean.copy_from_slice(prior.mean);
     covariance.fill(0.0);
     for (i, &variance) in prior.variance.iter().enumerate() {
-        covariance[index(i, i)] = variance;
+        covariance[index(i, i)] = prior.scale * variance;
     }
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn learn(
             let at = index(i, j);
             covariance[at] = keep * (covariance[at] - shrink * gain[i] * gain[j]);
         }
-        covariance[index(i, i)] += (1.0 - keep) * prior.variance[i];
+        covariance[index(i, i)] += (1.0 - keep) * prior.scale * prior.variance[i];
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is served: one person's mixture of experts, which learns one outcome at a time.
 //!
 //! ```text
-//! x, slot ─┬─► running rates ─────────────────────────────┐
-//!          ├─► logistic models of rates and x (two speeds) ├─► mixture ─► calibration ─► probability
-//!          ├─► prior network ──────────────────────────────┤
-//!          └─► personal network, past the gate ────────────┘
+//! x, slot ─┬─► running rates ─────────────────────────┐
+//!          ├─► logistic models: steady, quick, bold ──┼─► mixture ─► calibration ─► probability
+//!          ├─► prior network ─────────────────────────┤
+//!          └─► personal network, past the gate ───────┘
 //! ```
 //!
 //! A [`Model`] is a view over memory that the caller owns: one `[f64]` for everything that learns with
@@ -12,8 +12,8 @@
 //! the checkpoint: writing it to a file and reading it back resumes with the same bits.
 //!
 //! # State
-//! In order: retrainings so far (1), running rates ([`rates`], 87), the steady and the quick logistic
-//! model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
+//! In order: retrainings so far (1), running rates ([`rates`], 87), the steady, the quick and the bold
+//! logistic model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
 //! ([`EXPERTS`]), calibration (7), gate (6).
 
 use crate::{
@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// The experts, in the order of their weights.
-pub const EXPERTS: [&str; 11] = [
+pub const EXPERTS: [&str; 12] = [
     "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick",
-    "prior", "personal",
+    "bold", "prior", "personal",
 ];
 
 /// How many experts there are.
@@ -45,10 +45,14 @@ pub const MAX_NETWORK_UNITS: usize = 256;
 /// What the logistic models see before the inputs: the constant, the running rates, the prior network.
 const N_OWN: usize = 1 + 1 + DECAYS.len() + 4 + 1;
 
+/// Where the logistic models are among the experts: steady, quick, bold.
 const LOGISTIC: usize = 7;
-const QUICK: usize = 8;
-const PRIOR: usize = 9;
-const PERSONAL: usize = 10;
+const N_LOGISTIC: usize = 3;
+const PRIOR: usize = 10;
+const PERSONAL: usize = 11;
+
+/// How much wider than the prior the bold logistic model starts: for people unlike the others.
+const BOLDNESS: f64 = 10.0;
 
 /// Every expert's probability is kept inside `[CLIP, 1 - CLIP]`, so that no loss is infinite.
 const CLIP: f64 = 1e-3;
@@ -74,7 +78,8 @@ pub struct ModelConfig {
     pub network: Option<Network>,
     /// The share of the weights that is dealt out anew after each outcome, in `[0, 1)`.
     pub share: f64,
-    /// How much of what was learnt from an outcome the steady logistic model keeps at the next.
+    /// How much of what was learnt from an outcome the steady and the bold logistic model keep at the
+    /// next.
     pub retention: f64,
     /// The same for the quick one.
     pub quick_retention: f64,
@@ -174,7 +179,7 @@ impl ModelConfig {
     #[must_use]
     pub const fn n_state(&self) -> usize {
         1 + rates::LEN
-            + 2 * logistic::len(self.n_weights())
+            + N_LOGISTIC * logistic::len(self.n_weights())
             + N_EXPERTS
             + calibration::LEN
             + gate::LEN
@@ -217,7 +222,7 @@ impl<'a> Prior<'a> {
             (mean[N_OWN + i], variance[N_OWN + i]) =
                 if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
         }
-        let experts = [0.08, 0.01, 0.01, 0.02, 0.04, 0.04, 0.02, 0.30, 0.48, 0.12, 0.05];
+        let experts = [0.07, 0.01, 0.01, 0.02, 0.03, 0.03, 0.02, 0.28, 0.46, 0.03, 0.12, 0.04];
         Self { network: None, mean, variance, experts: normalised(experts, config, false) }
     }
 
@@ -294,8 +299,10 @@ impl<'a> Prior<'a> {
         &self.variance[..config.n_weights()]
     }
 
-    fn gaussian(&self, n: usize) -> Gaussian<'_> {
-        Gaussian { mean: &self.mean[..n], variance: &self.variance[..n] }
+    /// Where the `i`-th logistic model starts.
+    fn gaussian(&self, n: usize, i: usize) -> Gaussian<'_> {
+        let scale = if i == 2 { BOLDNESS } else { 1.0 };
+        Gaussian { mean: &self.mean[..n], variance: &self.variance[..n], scale }
     }
 }
 
@@ -365,8 +372,8 @@ pub struct Model<'m> {
 struct Parts<'a> {
     retrainings: &'a mut f64,
     rates: &'a mut [f64],
+    /// One behind the other.
     logistic: &'a mut [f64],
-    quick: &'a mut [f64],
     weights: &'a mut [f64],
     calibration: &'a mut [f64],
     gate: &'a mut [f64],
@@ -377,7 +384,6 @@ struct View<'a> {
     retrainings: f64,
     rates: &'a [f64],
     logistic: &'a [f64],
-    quick: &'a [f64],
     weights: &'a [f64],
     calibration: &'a [f64],
     gate: &'a [f64],
@@ -399,12 +405,13 @@ impl<'m> Model<'m> {
     /// [`Error::OutOfRange`] for a setting, [`Error::Shape`] for `memory`.
     pub fn new(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
         let mut model = Self::attach(config, prior, memory)?;
-        let gaussian = prior.gaussian(config.n_weights());
+        let n = config.n_weights();
         let parts = model.parts();
         *parts.retrainings = 0.0;
         rates::reset(parts.rates);
-        logistic::reset(parts.logistic, gaussian);
-        logistic::reset(parts.quick, gaussian);
+        for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
+            logistic::reset(state, prior.gaussian(n, i));
+        }
         parts.weights.copy_from_slice(&prior.experts);
         calibration::reset(parts.calibration);
         gate::reset(parts.gate);
@@ -443,8 +450,9 @@ impl<'m> Model<'m> {
             });
         }
         rates::check(view.rates)?;
-        logistic::check(view.logistic, config.n_weights())?;
-        logistic::check(view.quick, config.n_weights())?;
+        for state in view.logistic.chunks_exact(logistic::len(config.n_weights())) {
+            logistic::check(state, config.n_weights())?;
+        }
         mixture::check(view.weights)?;
         calibration::check(view.calibration)?;
         gate::check(view.gate)?;
@@ -493,7 +501,7 @@ impl<'m> Model<'m> {
         let z = seen.z;
         let challenger = self.challenger(x);
         let (config, prior) = (self.config, self.prior);
-        let gaussian = prior.gaussian(config.n_weights());
+        let n = config.n_weights();
         let y = f64::from(u8::from(outcome));
         let parts = self.parts();
         mixture::learn(parts.weights, &prior.experts, &said.experts, outcome, config.share);
@@ -501,8 +509,10 @@ impl<'m> Model<'m> {
         let promoted = challenger.is_some_and(|challenger| {
             gate::learn(parts.gate, said.experts[PERSONAL], challenger, outcome)
         });
-        logistic::learn(parts.logistic, z, y, gaussian, config.retention);
-        logistic::learn(parts.quick, z, y, gaussian, config.quick_retention);
+        let retention = [config.retention, config.quick_retention, config.retention];
+        for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
+            logistic::learn(state, z, y, prior.gaussian(n, i), retention[i]);
+        }
         rates::learn(parts.rates, slot, y);
         if promoted {
             self.memory.champion.copy_from_slice(self.memory.challenger);
@@ -608,8 +618,10 @@ impl<'m> Model<'m> {
         experts[1..=DECAYS.len()].copy_from_slice(&rates.moving);
         experts[5] = rates.slot;
         experts[6] = rates.after;
-        experts[LOGISTIC] = math::sigmoid(logistic::log_odds(view.logistic, z));
-        experts[QUICK] = math::sigmoid(logistic::log_odds(view.quick, z));
+        let logistic = view.logistic.chunks_exact(logistic::len(z.len()));
+        for (p, state) in experts[LOGISTIC..].iter_mut().zip(logistic) {
+            *p = math::sigmoid(logistic::log_odds(state, z));
+        }
         experts[PRIOR] = seen.network.map_or(rates.overall, math::sigmoid);
         experts[PERSONAL] = if gate::promotions(view.gate) > 0.0 {
             math::sigmoid(self.network_says(self.memory.champion, x))
@@ -680,31 +692,21 @@ impl<'m> Model<'m> {
     fn view(&self) -> View<'_> {
         let (retrainings, rest) = self.memory.state.split_at(1);
         let (rates, rest) = rest.split_at(rates::LEN);
-        let n = logistic::len(self.config.n_weights());
+        let n = N_LOGISTIC * logistic::len(self.config.n_weights());
         let (logistic, rest) = rest.split_at(n);
-        let (quick, rest) = rest.split_at(n);
         let (weights, rest) = rest.split_at(N_EXPERTS);
         let (calibration, gate) = rest.split_at(calibration::LEN);
-        View { retrainings: retrainings[0], rates, logistic, quick, weights, calibration, gate }
+        View { retrainings: retrainings[0], rates, logistic, weights, calibration, gate }
     }
 
     fn parts(&mut self) -> Parts<'_> {
         let (retrainings, rest) = self.memory.state.split_at_mut(1);
         let (rates, rest) = rest.split_at_mut(rates::LEN);
-        let n = logistic::len(self.config.n_weights());
+        let n = N_LOGISTIC * logistic::len(self.config.n_weights());
         let (logistic, rest) = rest.split_at_mut(n);
-        let (quick, rest) = rest.split_at_mut(n);
         let (weights, rest) = rest.split_at_mut(N_EXPERTS);
         let (calibration, gate) = rest.split_at_mut(calibration::LEN);
-        Parts {
-            retrainings: &mut retrainings[0],
-            rates,
-            logistic,
-            quick,
-            weights,
-            calibration,
-            gate,
-        }
+        Parts { retrainings: &mut retrainings[0], rates, logistic, weights, calibration, gate }
     }
 }
 

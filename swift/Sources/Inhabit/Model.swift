@@ -1,15 +1,15 @@
 import CInhabit
 import Foundation
 
-/// What is served: one person's calibrated mixture of experts, which learns with every outcome.
+/// One person's model of one subject: a mixture of experts that learns one outcome at a time.
 ///
-/// Running rates, two logistic models, a prior network and a personal network, weighted by how well each
-/// predicted this person so far. A value: a copy goes its own way.
+/// It is what is served. Running rates, three logistic models, a prior network and a personal network, weighted by how well each
+/// predicted this person so far, then calibrated. A value: a copy goes its own way.
 public struct Model: Sendable {
     /// The experts, in the order of ``Prediction/experts``.
     public static let experts = [
-        "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick", "prior",
-        "personal",
+        "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick", "bold",
+        "prior", "personal",
     ]
 
     /// What a model says about one moment.
