@@ -217,6 +217,13 @@ class AsOf:
         return same
 
     @cached_property
+    def same_weekday(self) -> NDArray[np.bool_]:
+        """Which windows of the history opened on the moment's weekday, shape (n, HISTORY)."""
+        weekday = self._of_history(self._windows.weekday.astype(np.int8))
+        same: NDArray[np.bool_] = weekday == self.moments.weekday[:, None].astype(np.int8)
+        return same
+
+    @cached_property
     def days_ago(self) -> NDArray[np.int32]:
         """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
         opened = self._of_history(self._windows.day.astype(np.int32))
@@ -346,7 +353,10 @@ _LAGS: Final = np.arange(1, HISTORY + 1)
 def _before(column: NDArray[Any], position: NDArray[np.intp]) -> NDArray[Any]:
     """Return the `HISTORY` elements before each position, the nearest first, shape (n, HISTORY)."""
     padded = np.concatenate((np.zeros(HISTORY, column.dtype), column))
-    return padded.take(position[:, None] + (HISTORY - _LAGS), mode="clip")
+    # All runs of HISTORY elements, without copying them; then those that end at the positions.
+    shape = len(column) + 1, HISTORY
+    runs: NDArray[Any] = np.ndarray(shape, column.dtype, padded, strides=2 * padded.strides)
+    return runs[position, ::-1]
 
 
 def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -590,7 +600,7 @@ def same_slot_rate(asof: AsOf) -> NDArray[np.float64]:
 @feature(rate=True)
 def same_weekday_rate(asof: AsOf) -> NDArray[np.float64]:
     """``(s + 6 r) / (n + 6)``: `s` positive of `n` windows of the same weekday, long rate `r`."""
-    return _shrunk_rate(asof, asof.days_ago % 7 == 0, 6)
+    return _shrunk_rate(asof, asof.same_weekday, 6)
 
 
 @feature(rate=True)
