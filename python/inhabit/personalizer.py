@@ -18,7 +18,7 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ from inhabit.samples import Samples, samples
 from inhabit.scheduling import DeviceState, Due, is_due
 from inhabit.settings import Settings
 from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Happenings
+from inhabit.timing import LOOK_BACK_DAYS, share_to_come, still_to_come
 from inhabit.training import Origin, TrainingRun, resume, train
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Personalizer", "Status", "Training", "default_home"]
+__all__ = ["SURE", "Personalizer", "Status", "Training", "default_home"]
+
+SURE: Final = 0.999
+"""The probability of what has happened already; of what was skipped, the rest to 1."""
 
 _LOG: Final = "events.sqlite3"
 _DAY_US: Final = 86_400_000_000
@@ -359,7 +363,10 @@ class Personalizer:
     # --- predict and decide ------------------------------------------------------------------
 
     def predict(self, at: datetime | None = None) -> float:
-        """Return the calibrated probability that the target occurs in the window.
+        """Return the calibrated probability that the target occurs in the window that is open.
+
+        That is the window of the last scheduled moment: with the default settings, the day. What
+        has happened in it so far counts, and so does that nothing has happened yet.
 
         Parameters
         ----------
@@ -369,7 +376,7 @@ class Personalizer:
         Returns
         -------
         float
-            Strictly between 0 and 1; never NaN.
+            Strictly between 0 and 1; never NaN. 0.999 when it has happened already.
         """
         with self._lock:
             return self._look(at).probability
@@ -377,7 +384,8 @@ class Personalizer:
     def explain(self, at: datetime | None = None) -> dict[str, float]:
         """Return by how much each feature moves the prediction: exact Shapley values.
 
-        They sum to the prediction minus that for this person's average features.
+        They sum to the prediction at the beginning of the window minus that for this person's
+        average features.
         """
         with self._lock:
             look = self._look(at)
@@ -592,9 +600,9 @@ class Personalizer:
 
     def samples(self) -> Samples:
         """Return the samples that the log makes as of now."""
-        now_us = us_from_datetime(self._now())
-        events = self.log.columns(recorded_before_us=now_us)
-        return samples(events, self._target, self._schedule, self._features, as_of_us=now_us)
+        end_us = us_from_datetime(self._now()) + 1  # a moment that begins now is one of them
+        events = self.log.columns(recorded_before_us=end_us)
+        return samples(events, self._target, self._schedule, self._features, as_of_us=end_us)
 
     def weights_json(self) -> str:
         """Return the personal network as the seed's ``ModelCheckpoint`` JSON, for Swift."""
@@ -621,33 +629,54 @@ class Personalizer:
         return now
 
     def _look(self, at: datetime | None) -> _Look:
-        """Look at one instant: its features, its probability, what is known of it already."""
+        """Look at one instant: the question that is open, and what is known about it."""
         now = self._now() if at is None else at
         now_us = us_from_datetime(now, "at")
         asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, _offset_s(now))
+        scheduled = asof.at_last_moment()
+        if scheduled.moments.window_end_us[0] > now_us:
+            asof = scheduled  # its window is open, so this is the question, learnt from its likes
+        moment = asof.moments
         x = self._features.compute(asof)[0]
-        slot = int(asof.moments.slot[0])
-        return _Look(
+        slot = int(moment.slot[0])
+        look = _Look(
             now=now,
             now_us=now_us,
             x=x,
             slot=slot,
-            day=int(asof.moments.day[0]),
-            window=(int(asof.moments.window_start_us[0]), int(asof.moments.window_end_us[0])),
-            known=self._known(asof.moments),
+            day=int(moment.day[0]),
+            window=(int(moment.window_start_us[0]), int(moment.window_end_us[0])),
+            known=self._known(moment, now_us),
             probability=self._served().model.predict(x, slot),
         )
+        return replace(look, probability=self._updated(look))
 
-    def _known(self, moment: Moments) -> int:
+    def _updated(self, look: _Look) -> float:
+        """Return the probability, given what has happened in the window so far."""
+        if look.known != UNKNOWN:
+            return SURE if look.known == POSITIVE else 1.0 - SURE
+        start_us, end_us = look.window
+        if look.now_us <= start_us:
+            return look.probability
+        completed = self.log.columns(
+            self.subject,
+            start_us - LOOK_BACK_DAYS * _DAY_US,
+            start_us,
+            look.now_us,
+            kinds=(self._target.kind,),
+        )
+        completed = completed.select(completed.is_subject(self.subject))
+        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(1_000_000)
+        offset_us = _offset_s(look.now) * 1_000_000
+        share = share_to_come(
+            local_us, start_us + offset_us, end_us + offset_us, look.now_us + offset_us
+        )
+        return still_to_come(look.probability, share)
+
+    def _known(self, moment: Moments, now_us: int) -> int:
         """Return whether the question is answered already: done, skipped, or open."""
-        if self._target.window.name == "rest-of-day":
-            begun_us = moment.day_start_us
-        elif self._target.window.name == "next-moment":
-            begun_us = moment.day_start_us + self._schedule.offsets_us[moment.slot]
-        else:
-            return UNKNOWN
-        begun_us = np.minimum(begun_us, moment.at_us)
-        return int(self._evidence(begun_us, moment.window_end_us).known_at(moment.at_us)[0])
+        start_us = moment.day_start_us if self._target.once else moment.window_start_us
+        return int(self._evidence(start_us, moment.window_end_us).known_at(now_us)[0])
 
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""

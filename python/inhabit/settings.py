@@ -5,7 +5,7 @@ A home may hold a ``config.toml``; what it does not say has the defaults below.
 .. code-block:: toml
 
     target = "habit_completed"
-    moments = ["04:00", "12:00", "17:00", "20:00"]
+    moments = ["04:00"]
     window = "rest-of-day"
 
     [policy]
@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Whether once a day is enough: moments after it are then no question any more. Counts only
         where the window is the rest of the day.
     moments : tuple of time
-        Times of day of the moments that are learnt from; predictions may be asked for at any time.
+        Times of day at which the question is asked anew; each is an example to learn from. By
+        default once a day. Predictions may be asked for at any time.
     day_start : time
         When a local day begins.
     prior : str
@@ -73,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window: str = "rest-of-day"
     missing: Literal["negative", "unknown"] = "negative"
     once: bool = True
-    moments: tuple[time, ...] = (time(4), time(12), time(17), time(20))
+    moments: tuple[time, ...] = (time(4),)
     day_start: time = time(4)
     prior: str = "builtin"
     keep: int = 5
