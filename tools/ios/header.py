@@ -90,5 +90,5 @@ def _compile(tools: Tools, folder: Path, source: str, *flags: str, triple: str) 
     file = folder / "check.c"
     file.write_text(source)
     line = [*tools.clang, f"--target={triple}", "-fsyntax-only", "-ffreestanding", "-Wall", "-Wextra"]
-    line += ["-Werror", "-pedantic", "-Wno-gnu-static-float-init", f"-I{HEADER.parent}", *flags]
+    line += ["-Werror", "-pedantic", "-nostdinc++", f"-I{HEADER.parent}", *flags]
     subprocess.run([*line, str(file)], check=True)
