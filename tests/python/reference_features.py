@@ -128,18 +128,20 @@ def replayed_moments(rows, schedule, target):
 # --- labels ------------------------------------------------------------------
 
 
-def label_at(rows, target, moment, at_us):
-    """The label of a window as known at an instant: what was seen before it."""
-    known = [
-        r
-        for r in rows
-        if r.subject == target.subject
-        and seen_us(r) < at_us
-        and moment.window_start_us <= r.occurred_at_us < moment.window_end_us
-    ]
-    if any(r.kind == target.kind for r in known):
+def told_by(rows, target, at_us):
+    """The events that say something about the target, and were seen before an instant."""
+    kinds = (target.kind, target.skip_kind)
+    about = [r for r in rows if r.subject == target.subject and r.kind in kinds]
+    return [r for r in about if seen_us(r) < at_us]
+
+
+def label_at(told, target, moment, at_us):
+    """The label of a window, given what was seen by an instant."""
+    start, end = moment.window_start_us, moment.window_end_us
+    inside = {r.kind for r in told if start <= r.occurred_at_us < end}
+    if target.kind in inside:
         return 1
-    if any(r.kind == target.skip_kind for r in known):
+    if target.skip_kind in inside:
         return 0
     if target.missing == "negative" and matures_at(target, moment) <= at_us:
         return 0
@@ -153,7 +155,8 @@ def matures_at(target, moment):
 def label(rows, target, moment):
     """The label in the end: as known when it matured, or at the end of the log."""
     end = max(map(seen_us, rows)) + 1
-    return label_at(rows, target, moment, min(end, matures_at(target, moment)))
+    then = min(end, matures_at(target, moment))
+    return label_at(told_by(rows, target, then), target, moment, then)
 
 
 # --- features ----------------------------------------------------------------
@@ -164,7 +167,8 @@ def history(rows, target, moments, now):
     known = [r.occurred_at_us for r in own(rows, target) if seen_us(r) < now.at_us]
     closed = [m for m in moments if matures_at(target, m) <= now.at_us]
     inside = [m for m in closed[-HISTORY:] if known and m.window_end_us > min(known)]
-    labelled = [(label_at(rows, target, m, now.at_us), m) for m in reversed(inside)]
+    told = told_by(rows, target, now.at_us)
+    labelled = [(label_at(told, target, m, now.at_us), m) for m in reversed(inside)]
     return [(y, m) for y, m in labelled if y != -1]
 
 
