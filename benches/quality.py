@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread per process; the pro
 
 import argparse
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -29,6 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import quality_inhabit as product
 import quality_metrics as metrics
 import quality_report as report
 import quality_rivals as rivals
@@ -37,6 +39,8 @@ from quality_rivals import Array, Person
 
 ROOT = Path(__file__).resolve().parent.parent
 N_FOLDS = 5
+
+Predictions = dict[str, dict[str, dict[str, Array]]]  # by task, predictor and user
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,13 @@ def run_rivals(
 
 # --- Report ------------------------------------------------------------------------------------
 
+SHOWN = (*rivals.NAMES, "inhabit_cold", "inhabit_foreign", "inhabit")
+BRIEF = ("base", "mix_local", "mix_all", "inhabit_cold", "inhabit_foreign", "inhabit")
+NETWORKS = ("inhabit", "no_networks", "prior_network", "personal_network")
+PLOTTED = ("base", "mix_local", "mix_all", "inhabit_cold", "inhabit_foreign", "inhabit")
+MAX_GAIN_ON_NOISE = 0.0013
+N_TRUNCATIONS = 200
+
 
 def measure(
     study: Study, predictions: Mapping[str, Mapping[str, Array]]
@@ -209,6 +220,97 @@ def measure(
     return result
 
 
+@dataclass(frozen=True)
+class Run:
+    """The benchmark's predictions, all of them, and the folders they are kept in."""
+
+    build: Path
+    progress: Progress
+    workers: int
+
+    def rivals(
+        self, studies: Sequence[Study], title: str
+    ) -> dict[str, dict[str, dict[str, Array]]]:
+        """By task, predictor and user."""
+        found = run_rivals(
+            studies, Cache(self.build / "rivals"), self.progress, self.workers, title
+        )
+        return {study.name: own for study, own in zip(studies, found, strict=True)}
+
+    def cohorts(self, studies: Sequence[Study], folder: str) -> list[product.Cohort]:
+        return [
+            product.Cohort.read(
+                study.task,
+                study.steps,
+                {name for s in studies if s.task.folder == study.task.folder for name in s.context},
+                study.fold,
+                self.build / folder,
+            )
+            for study in studies
+        ]
+
+    def shop(self, title: str, n_priors: int) -> product.Priors:
+        bar = self.progress.add_task(title, total=n_priors)
+        return product.Priors(self.build / "priors", lambda: self.progress.advance(bar))
+
+
+def add(predictions: Predictions, rows: product.Rows) -> Predictions:
+    """Predictions by task, predictor and user, with those of `inhabit` added."""
+    return {
+        task: own | {name: by_task[task] for name, by_task in rows.items()}
+        for task, own in predictions.items()
+    }
+
+
+def gains_on_noise(run: Run, studies: Sequence[Study], seed: int = 0) -> dict[str, float]:
+    """How much each predictor beats the base rate where outcomes are shuffled: mean over tasks."""
+    shuffled = [study.shuffled(seed) for study in studies]
+    predictions = run.rivals(shuffled, "rivals, shuffled")
+    cohorts = run.cohorts(shuffled, "shuffled")
+    shop = run.shop("inhabit, shuffled", len({study.task.folder for study in studies}))
+    predictions = add(predictions, product.unseen_habits(cohorts, shop))
+    gains: dict[str, list[float]] = {}
+    for study in shuffled:
+        for name, measures in measure(study, predictions[study.name]).items():
+            gains.setdefault(name, []).append(-measures["vs_base"])
+    return {name: float(np.mean(values)) for name, values in gains.items()}
+
+
+def document(
+    results: report.Measures,
+    judged: Sequence[tuple[str, bool, str]],
+    noise: Mapping[str, float],
+    cost: Mapping[str, float],
+    command: str,
+) -> str:
+    """The text between the markers of the README."""
+    people = sum(1 for _ in results)
+    predictors = [name for name in SHOWN if name in next(iter(results.values()))]
+    brief = [name for name in BRIEF if name in predictors]
+    noisy = ", ".join(f"{name} {gain:+.4f}" for name, gain in noise.items())
+    costs = ", ".join(f"{task} {value:.0f}" for task, value in cost.items())
+    return "\n\n".join(
+        [
+            f"Written by `{command}`; {people} tasks. Log loss over rows:",
+            report.by_predictor(results, "log_loss", predictors),
+            "Mean over people:",
+            report.by_predictor(results, "log_loss_people", brief),
+            "What was asked of `inhabit`:",
+            report.verdict_table(judged),
+            "`inhabit`, with a prior from the other folds (differences with 95 % over people):",
+            report.profile(results, "inhabit"),
+            "`inhabit_foreign`, with a prior from the other data sets only:",
+            report.profile(results, "inhabit_foreign"),
+            "By amount of own history:",
+            report.by_history(results, brief),
+            "With and without networks (log loss over rows):",
+            report.by_predictor(results, "log_loss", NETWORKS),
+            f"Gain over the base rate where outcomes are shuffled, mean over tasks: {noisy}.",
+            f"Milliseconds per person-year, training after every outcome: {costs}.",
+        ]
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -216,21 +318,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--build", type=Path, default=ROOT / "build/quality")
-    parser.add_argument("--task", choices=TASKS, action="append", help="default: all eight")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--readme", type=Path, default=ROOT / "benches/README.md")
+    parser.add_argument("--no-write", action="store_true", help="leave the README alone")
     options = parser.parse_args(argv)
 
     console = Console()
-    studies = load(options.data, options.task or TASKS)
-    cache = Cache(options.build / "rivals")
+    studies = load(options.data, TASKS)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=console,
     ) as progress:  # fmt: skip
-        predictions = run_rivals(studies, cache, progress, options.workers, "rivals")
-    results = {s.name: measure(s, own) for s, own in zip(studies, predictions, strict=True)}
-    console.print(report.by_predictor(results, "log_loss", rivals.NAMES))
+        run = Run(options.build, progress, options.workers)
+        predictions = run.rivals(studies, "rivals")
+        cohorts = run.cohorts(studies, "events")
+        shop = run.shop("inhabit", product.n_priors(cohorts, N_FOLDS))
+        predictions = add(predictions, product.predictions(cohorts, shop, N_FOLDS))
+        noise = gains_on_noise(run, studies)
+        any_prior = product.general_prior(cohorts, shop, lambda c, s: c.fold_of(s) != 0)
+        changed = product.changed_by_truncation(cohorts, any_prior, N_TRUNCATIONS)
+        cost = product.milliseconds_per_person_year(cohorts, any_prior)
+
+    results = {study.name: measure(study, predictions[study.name]) for study in studies}
+    rows = {study.name: study.rows for study in studies}
+    scored = {
+        s.name: {n: s.scored(by_user) for n, by_user in predictions[s.name].items()}
+        for s in studies
+    }
+    losses = {
+        task: {name: metrics.losses(p, rows[task].label) for name, p in own.items()}
+        for task, own in scored.items()
+    }
+    best_on_noise = max(noise, key=lambda name: noise[name])
+    judged = [
+        *report.verdicts(results, rows),
+        (
+            f"outcomes shuffled within people: nothing beats base by over {MAX_GAIN_ON_NOISE}",
+            noise[best_on_noise] <= MAX_GAIN_ON_NOISE,
+            f"largest gain {noise[best_on_noise]:+.4f} ({best_on_noise})",
+        ),
+        (
+            f"logs cut at {N_TRUNCATIONS} random times: no earlier prediction changes by a bit",
+            changed == 0,
+            f"{changed} changed",
+        ),
+    ]
+    shown = [name for name in SHOWN if name in next(iter(results.values()))]
+    console.print(report.rich_table(results, "log_loss", shown))
+    for asked, holds, figures in judged:
+        console.print(f"[{'green]yes' if holds else 'red]no '}[/] {asked}: {figures}")
+    text = document(results, judged, noise, cost, "python benches/quality.py")
+    if not options.no_write:
+        report.write_between_markers(options.readme, text)
+    report.plot(losses, scored, rows, PLOTTED, options.build / "quality.png")
+    everything = {"results": results, "noise": noise, "changed": changed, "cost_ms": cost}
+    (options.build / "results.json").write_text(json.dumps(report.as_json(everything), indent=1))
+    console.print(f"plot: {options.build / 'quality.png'}, all figures: results.json beside it")
     return 0
 
 

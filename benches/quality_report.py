@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 import quality_metrics as metrics
 from quality_metrics import Array, Rows
 
@@ -47,6 +49,19 @@ def by_predictor(results: Measures, measure: str, predictors: Sequence[str]) -> 
             cells.append(f"**{text}**" if name in own and own[name][measure] <= best else text)
         rows.append([task, *cells])
     return table(["task", *predictors], rows)
+
+
+def rich_table(results: Measures, measure: str, predictors: Sequence[str]) -> Table:
+    """The same for the terminal, predictors down."""
+    shown = Table("log loss over rows", *(task.replace("_", "\n", 1) for task in results))
+    for name in predictors:
+        values = {task: own[name][measure] for task, own in results.items()}
+        best = {task: min(own[p][measure] for p in predictors) for task, own in results.items()}
+        cells = (
+            f"[bold]{figure(v)}[/]" if v <= best[task] else figure(v) for task, v in values.items()
+        )
+        shown.add_row(name, *cells)
+    return shown
 
 
 def profile(results: Measures, predictor: str) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from inhabit.samples import Samples
 
-__all__ = ["PriorConfig", "train_prior", "walk", "walk_many"]
+__all__ = ["GENERAL", "PriorConfig", "train_prior", "walk", "walk_many"]
 
 _STATE_BEFORE_LOGISTIC: Final = 88
 """Where the steady logistic model begins in the state of a model (``rust/core/src/model.rs``)."""
@@ -125,26 +125,38 @@ class PriorConfig:
     stages : tuple of (epochs, learning_rate)
         The network's training with Adam, one stage after the other.
     batch_size : int
-    l2 : float
-        The network's pull to zero, or to the network of the prior that is refined.
+    pull : float
+        How strongly the network is pulled to zero, or to the network of the prior that is refined:
+        the precision of its weights, divided by the number of samples in the loss.
     unseen : tuple of str
         Features that the network is not to see: those that tell one group of people from another
         more than one moment from another.
     folds : int
         The experts' weights are judged with networks that have not seen the person: in so many
         folds.
+    networks : bool
+        Whether to train a network; without, the prior is for models that have none.
     seed : int
         Of initial weights, shuffling and folds.
     """
 
-    caution: float = 3.0
+    caution: float = 2.0
     rounds: int = 15
-    stages: tuple[tuple[int, float], ...] = ((40, 0.01), (20, 0.003), (20, 0.001))
+    stages: tuple[tuple[int, float], ...] = ((20, 0.01), (10, 0.003), (10, 0.001))
     batch_size: int = 256
-    l2: float = 3e-3
+    pull: float = 10.0
     unseen: tuple[str, ...] = ()
-    folds: int = 3
+    folds: int = 4
+    networks: bool = True
     seed: int = 0
+
+
+GENERAL: Final = PriorConfig(caution=50, rounds=5, pull=40, unseen=("hour_of_day",))
+"""For a prior for kinds of habit that it has not seen, such as the built-in one.
+
+The fixed weights of a model without a prior count for many people, because those of other habits
+are only loosely alike; and the network does not see the hour, which tells habits apart.
+"""
 
 
 def train_prior(
@@ -198,8 +210,10 @@ def train_prior(
     if len({samples.feature_set.schema_hash for samples in people}) != 1:
         raise ConfigError("people: expected samples with the same features, got several schemas")
 
-    general = start or Prior(model_config(people[0].feature_set))
-    folds = _folds(groups, config)
+    feature_set = people[0].feature_set
+    shape = model_config(feature_set, HIDDEN_LAYERS if config.networks else None)
+    general = start or Prior(shape)
+    folds = _folds(groups, config) if config.networks else []
     steps = _Steps(progress, len(folds) + config.rounds + 1)
     fits = []
     for inside in folds:
@@ -210,9 +224,8 @@ def train_prior(
     mean, variance, experts = _expectation_maximisation(
         fits or [_Fold(people, None)], general, config, workers, steps
     )
-    network = _network(people, general, config)
+    network = _network(people, general, config) if config.networks else None
     steps.advance()
-    shape = model_config(people[0].feature_set)
     return Prior(shape, network=network, mean=mean, variance=variance, experts=experts)
 
 
@@ -254,9 +267,13 @@ def _expectation_maximisation(
     The mean goes further than that, because expectation-maximisation is slow where a person's own
     data say little (Salakhutdinov & Roweis 2003). The experts' weights come from the last walks.
     """
-    shape = model_config(folds[0].people[0].feature_set, retrain_every=_NEVER)
+    feature_set = folds[0].people[0].feature_set
+    layers = HIDDEN_LAYERS if config.networks else None
+    shape = model_config(feature_set, layers, retrain_every=_NEVER)
     mean, variance = general.mean, general.variance
-    expected = _with_network(general.experts) if general.network is None else general.experts
+    expected = general.experts
+    if config.networks and general.network is None:
+        expected = _with_network(expected)
     for _ in range(config.rounds):
         judged: list[_Judged] = []
         posteriors = []
@@ -317,7 +334,7 @@ def _network(people: Sequence[Samples], general: Prior, config: PriorConfig) -> 
             learning_rate=learning_rate,
             epochs=epochs,
             batch_size=config.batch_size,
-            l2=config.l2,
+            l2=config.pull / len(y),
             anchor=general.network,
             seed=config.seed,
         )

@@ -115,8 +115,16 @@ def read(source: str | os.PathLike[str] = BUILTIN) -> Generation:
     return generation
 
 
-def prior_for(generation: Generation, feature_set: FeatureSet) -> Prior:
+def prior_for(generation: Generation, feature_set: FeatureSet, *, networks: bool = True) -> Prior:
     """Return the prior in a file, for a feature set that has the file's features, or more.
+
+    Parameters
+    ----------
+    generation : Generation
+        From `read`.
+    feature_set : FeatureSet
+    networks : bool, default True
+        False for a model without networks; then that of the file is left out.
 
     Raises
     ------
@@ -138,7 +146,8 @@ def prior_for(generation: Generation, feature_set: FeatureSet) -> Prior:
         mean=tensors["prior.mean"],
         variance=tensors["prior.variance"],
         experts=tensors["prior.experts"],
-        network=tensors.get("prior.network"),
+        network=tensors.get("prior.network") if networks else None,
+        networks=networks,
     )
 
 
@@ -150,6 +159,7 @@ def extended(
     variance: NDArray[np.float64],
     experts: NDArray[np.float64],
     network: NDArray[np.float32] | None,
+    networks: bool = True,
 ) -> Prior:
     """Return a prior about some features as one about a set that holds them.
 
@@ -162,8 +172,10 @@ def extended(
         Where in the set the features of the prior are.
     mean, variance, experts, network
         Of the prior, as `inhabit._native.Prior` has them.
+    networks : bool, default True
+        Whether the model has networks.
     """
-    config = model_config(feature_set, HIDDEN_LAYERS)
+    config = model_config(feature_set, HIDDEN_LAYERS if networks else None)
     start = Prior(config)
     n_rates = config.n_weights - len(feature_set)
     weights = [*range(n_rates), *(n_rates + index for index in known)]
