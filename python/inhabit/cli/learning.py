@@ -373,8 +373,11 @@ def prior(
         ]
     with progress_bar(quiet=as_json) as bar:
         task = bar.add_task("learning from many", total=None)
+        general = priors.prior_for(priors.read(), DEFAULT_FEATURES)
         learnt = train_prior(
-            tables, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            tables,
+            start=general,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
     labels = sum(int((table.matured_label >= 0).sum()) for table in tables)
     counts = {"people": len(tables), "labels": labels}
