@@ -6,6 +6,26 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "EXPERTS",
+    "Model",
+    "ModelConfig",
+    "Network",
+    "Prior",
+    "TrainingConfig",
+    "TrainingProgress",
+    "TrainingResult",
+    "WalkForward",
+    "__version__",
+    "_network_from_parameters",
+    "checkpoint_decode",
+    "checkpoint_encode",
+    "ensemble",
+    "train",
+    "train_many",
+    "walk_forward",
+]
+
 __version__: str
 
 _Activation = Literal["relu", "tanh", "sigmoid", "identity"]
@@ -554,6 +574,11 @@ class Model:
         -------
         ndarray of float64, shape (end - begin,)
             What was served, each before its label was known.
+        """
+    def calibrate(self, probability: float) -> float:
+        """Return what the calibration makes of a probability of the mixture, inside (0, 1).
+
+        Strictly increasing, so that it ranks as before; the identity before the first label.
         """
     def copy(self) -> Model: ...
     @property

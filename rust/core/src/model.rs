@@ -561,6 +561,19 @@ impl<'m> Model<'m> {
         Ok(())
     }
 
+    /// What the calibration makes of a probability of the mixture: strictly increasing, the identity
+    /// before the first outcome.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless `probability` is inside (0, 1).
+    pub fn calibrate(&self, probability: f64) -> Result<f64> {
+        if probability > 0.0 && probability < 1.0 {
+            return Ok(calibration::apply(self.view().calibration, probability));
+        }
+        let expected = "a number inside (0, 1)";
+        Err(Error::OutOfRange { argument: "probability", expected, actual: probability })
+    }
+
     /// Outcomes taken in so far.
     #[must_use]
     pub fn outcomes(&self) -> f64 {

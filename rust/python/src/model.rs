@@ -408,6 +408,10 @@ impl Model {
         Ok(PyArray1::from_slice(py, &said.probability[begin..end]))
     }
 
+    fn calibrate(&self, probability: f64) -> PyResult<f64> {
+        self.with(|model| model.calibrate(probability))
+    }
+
     fn copy(&self) -> Self {
         let memory = Mutex::new(self.lock().clone());
         Self { config: self.config, prior: Arc::clone(&self.prior), memory }
