@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import subprocess
@@ -281,6 +282,57 @@ def test_collecting_is_importing(rows):
             there, here = getattr(stored, name), getattr(columns[""], name)
             assert there.dtype == here.dtype
             np.testing.assert_array_equal(there, here)
+
+
+# --- files of anyone --------------------------------------------------------------
+
+CSV_PIECES = [
+    *HEADER.strip().split(","), "id", "recorded_at", ",", ";", "\n", "\r\n", '"', "ann", "",
+    "2026-03-01T07:30:00+01:00", "2026-03-01", "0001-01-01T00:00Z", "9999-12-31T23:59-23:59",
+    "nan", "1e400", "\0", "\ufeff", "\ud800",
+]  # fmt: skip
+JSON_PIECES = [
+    '{"kind": "x", "occurred_at": "2026-03-01T06:00Z"', ', "value": 1e400', ', "value": -5',
+    ', "id": ""', ', "recorded_at": "x"', "}", "\n", "[", "\\ud800", "\0",
+]  # fmt: skip
+LOOP_PIECES = [
+    "Date,", "Value,Notes", "Meditate,", "2026-03-01,", "9999-12-31,", "0001-01-01,", "YES_MANUAL,",
+    "2,", "9" * 400, "9" * 5000, "-", ",", "\n", "Entry(timestamp=x, value=7)", '"', "\0", "\ud800",
+]  # fmt: skip
+
+
+def pieces(of):
+    return st.lists(st.sampled_from(of), max_size=40).map(
+        lambda some: "".join(some).encode("utf-8", "surrogatepass")
+    )
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.jsonl", "Checkmarks.csv", "export.zip"])
+@given(data=st.data())
+def test_a_hostile_file_gives_bad_rows_or_one_clear_error(tmp_path_factory, name, data):
+    text = pieces(CSV_PIECES) | pieces(JSON_PIECES) | pieces(LOOP_PIECES) | st.binary(max_size=200)
+    path = tmp_path_factory.mktemp("hostile") / name
+    content = data.draw(text)
+    if name.endswith("zip") and data.draw(st.booleans()):
+        inside = st.sampled_from(
+            ["Checkmarks.csv", "Habits.csv", "001 Run/Checkmarks.csv", "../x.csv"]
+        )
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in data.draw(st.sets(inside)):
+                archive.writestr(file, data.draw(text))
+    else:
+        path.write_bytes(content)
+    readers = [
+        importers.read_file,
+        importers.read_csv,
+        importers.read_jsonl,
+        importers.read_loop_habits,
+    ]
+    for read in readers:
+        with EventLog(":memory:") as log, contextlib.suppress(ImportFailure):
+            report = import_records(log, read(path))
+            assert report.read == report.added + report.known + report.bad
+            assert log.count() == report.added
 
 
 # --- Loop Habit Tracker ------------------------------------------------------------

@@ -248,7 +248,7 @@ def _rows(text: str, *, single: bool) -> list[tuple[int, list[str]]]:
 
 
 def _single_habit(name: PurePosixPath, habits: Mapping[str, _Habit]) -> _Habit:
-    folder = name.parts[-2]
+    folder = name.parent.name or name.stem
     numbered = _FOLDER.fullmatch(folder)
     if numbered is None:
         return _Habit(folder)
@@ -285,16 +285,17 @@ def _code(cell: str) -> int:
             code = int(cell)
         except ValueError:
             code = -2
-    if code < _UNKNOWN:
+    if not _UNKNOWN <= code < 1 << 31:  # the app's numbers have 32 bits
         raise EventError(f"{cell[:60]!r} is no entry of Loop Habit Tracker")
     return code
 
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         return None
+    return day if 1970 <= day.year <= 9998 else None  # no phone was anywhere at other times
 
 
 def _end_of(day: date, timezone: tzinfo | None) -> datetime:
