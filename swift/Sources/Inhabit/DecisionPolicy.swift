@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the product wants from a probability: when to remind, when to keep quiet.
+/// What the product wants: when to remind, when to keep quiet.
 ///
 /// A reminder is *allowed* when nothing stands in the way (already done, snoozed, quiet hours, the cap
 /// of the day, the minimum gap). Only among allowed reminders does the probability choose, and only

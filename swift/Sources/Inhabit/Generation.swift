@@ -1,7 +1,7 @@
 import CInhabit
 import Foundation
 
-/// What was learnt, as the bytes of a safetensors file that verify: tensors, a manifest, a checksum.
+/// Tensors and a manifest: what was learnt, as the bytes of a safetensors file that verify.
 ///
 /// The same file as Python's, byte for byte, written and verified by the same core.
 public struct Generation: Hashable, Sendable {

@@ -26,7 +26,7 @@ struct History {
         let happened = Happenings(events, type: target.type, subjects: [target.subject])
         let skipped = Happenings(events, type: target.skipType, subjects: [target.subject])
         evidence = windows.map {
-            Evidence(target, happened: happened, skipped: skipped, from: $0.windowStart, to: $0.windowEnd)
+            Evidence(target, happened: happened, skipped: skipped, moment: $0)
         }
         let about: Set = [target.subject, ""]
         launches = Happenings(events, type: .appOpened, subjects: about)
@@ -77,7 +77,8 @@ extension History {
         var clock: LocalClock
         var windows: [Moment]
         repeat {
-            let since = schedule.localStart(ofDay: today - days)
+            // As if local time were UTC: a margin of days is more than any offset.
+            let since = schedule.localStart(ofDay: today - days - Schedule.marginDays)
             clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
             windows = schedule.moments(on: clock, window: target.window, days: today - days...today + 2)
             days *= 2  // long windows, or moments swallowed by jumps of the clock
@@ -86,7 +87,7 @@ extension History {
         let moment = schedule.moment(at: now, on: clock, window: target.window)
         var query = EventQuery(subject: target.subject)
         query.types = [target.type, target.skipType, .appOpened, .reminderTapped].compactMap { $0 }
-        query.since = (windows.map(\.windowStart) + [moment.dayStart]).min()
+        query.since = (windows.map { min($0.dayStart, $0.windowStart) } + [moment.dayStart]).min()
         query.recordedBefore = at
         let events = try store.events(query)
         return History(events: events, target: target, windows: windows, began: began).asOf(moment)

@@ -1,7 +1,14 @@
 import CInhabit
 
+/// The header and the library are of one version; anything else would be a mistake in building.
+private let isOfThisVersion = inhabit_abi_version() == UInt32(INHABIT_ABI_VERSION)
+
 /// Turns an answer of the C library into an error that names the argument.
 func check(_ status: inhabit_status, argument: String) throws {
+    guard isOfThisVersion else {
+        throw InhabitError.library(
+            "expected version \(INHABIT_ABI_VERSION) of the C interface, got \(inhabit_abi_version())")
+    }
     guard status != INHABIT_OK else { return }
     let message = String(cString: inhabit_status_message(status))
     switch Int(status) {

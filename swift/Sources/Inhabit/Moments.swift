@@ -16,6 +16,8 @@ public enum Window: Hashable, Sendable {
 public struct Schedule: Hashable, Sendable {
     /// Most times in one schedule.
     public static let maximumSlots = 24
+    /// Offsets lie within a day: this many days on each side hold every local day an instant can touch.
+    static let marginDays = 3
     /// In the order in which they come within a local day; the index is the moment's slot.
     public let times: [ClockTime]
     /// When the local day begins.
@@ -203,11 +205,9 @@ extension Schedule {
         func utcDay(_ instant: Int64) -> Int {
             LocalInstant(microseconds: instant, utcOffset: 0).localDay(startingAt: dayStart)
         }
-        // Offsets lie within a day: three days on each side hold every local day an instant can touch.
-        let margin = 3
-        var reach = margin
+        var reach = Self.marginDays
         if case let .duration(length) = window { reach += Int(length / microsecondsPerDay) }
-        return moments(on: clock, window: window, days: utcDay(first) - reach...utcDay(last) + margin)
+        return moments(on: clock, window: window, days: utcDay(first) - reach...utcDay(last) + Self.marginDays)
     }
 
     /// The moments of a log before an instant: from the first one whose window reaches its first event.

@@ -1,9 +1,9 @@
 import CInhabit
 import Foundation
 
-/// A small network: fully connected layers, and parameters in one flat array.
+/// A fully connected network and its parameters.
 ///
-/// `y = act(W x + b)` for each layer. A value: copying it copies its parameters, and it may be sent anywhere.
+/// `y = act(W x + b)` for each layer. The parameters are one flat array. A value: copying it copies its parameters, and it may be sent anywhere.
 public struct Network: Hashable, Sendable {
     /// What a hidden layer does with its sums.
     public enum Activation: UInt32, Sendable { case identity = 0, relu, tanh, sigmoid }

@@ -1,6 +1,8 @@
 import Foundation
 
-/// One person, one subject: record what happens, predict, decide, see what came of it, train.
+/// One person, one subject: the whole loop.
+///
+/// Record what happens, predict, decide, see what came of it, train:
 ///
 /// ```swift
 /// let me = try Personalizer.open(subject: "meditate")
@@ -31,8 +33,9 @@ public actor Personalizer {
 
     /// What a personalizer is told.
     public struct Settings: Sendable {
-        /// What is predicted; its subject is the personalizer's.
-        public var target = Target()
+        /// What is predicted; its subject is the personalizer's. Once a day is enough, unless you say otherwise;
+        /// that counts only where the window is the rest of the day.
+        public var target = Target.onceADay
         /// The moments that are learnt from; predictions may be asked for at any time.
         public var schedule = Schedule.usual
         /// What to do with a probability; its day begins when the schedule's does.
@@ -56,6 +59,7 @@ public actor Personalizer {
     ) throws {
         var settings = settings
         settings.target.subject = subject
+        settings.target.once = settings.target.once && settings.target.window == .restOfDay
         settings.policy.dayStart = settings.schedule.dayStart
         try settings.policy.validate()
         if let prior {
@@ -411,6 +415,14 @@ public actor Personalizer {
         if let last = samples.moments.last { serving.after = last.at.microseconds }
         let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])
         serving.next = settings.schedule.moment(at: now, on: clock, window: .nextMoment).windowEnd
+    }
+}
+
+extension Target {
+    fileprivate static var onceADay: Target {
+        var target = Target()
+        target.once = true
+        return target
     }
 }
 

@@ -30,6 +30,9 @@ public struct Target: Hashable, Sendable {
     public var skipType: EventType? = .habitSkipped
     /// How many microseconds after the end of the window a late record still counts; the label matures then.
     public var grace: Int64 = 0
+    /// Whether once a day is enough: then a window that opens when the target has occurred in its local day
+    /// already is no question any more, and has no label.
+    public var once = false
 
     public init(subject: String = "") { self.subject = subject }
 }
@@ -74,11 +77,25 @@ struct Evidence {
     /// The end of the window and of the grace: what is known then is the label, for good.
     let maturesAt: Int64
 
+    private init(settledUntil end: Int64) { (positiveFrom, negativeFrom, maturesAt) = (never, never, end) }
+
     init(_ target: Target, happened: Happenings, skipped: Happenings, from start: Int64, to end: Int64) {
         maturesAt = end + target.grace
         positiveFrom = happened.firstVisible(from: start, to: end)
         let skippedFrom = skipped.firstVisible(from: start, to: end)
         negativeFrom = target.missing == .negative ? min(skippedFrom, maturesAt) : skippedFrom
+    }
+
+    /// The evidence about the window of a moment.
+    init(_ target: Target, happened: Happenings, skipped: Happenings, moment: Moment) {
+        let (start, end) = (moment.windowStart, moment.windowEnd)
+        // Only closed windows are ever asked about, so what is known by the end decides.
+        let earlier = target.once ? happened.firstVisible(from: moment.dayStart, to: start) : never
+        if earlier <= end + target.grace {
+            self.init(settledUntil: end + target.grace)
+        } else {
+            self.init(target, happened: happened, skipped: skipped, from: start, to: end)
+        }
     }
 
     /// The label as known at an instant.

@@ -1,7 +1,7 @@
 import CInhabit
 import Foundation
 
-/// How a network is trained.
+/// How to train.
 public struct TrainingConfig: Hashable, Sendable {
     /// What turns a gradient into a step.
     public enum Optimizer: Hashable, Sendable {

@@ -52,7 +52,7 @@ struct Samples {
         let happened = Happenings(events, type: target.type, subjects: [target.subject])
         let skipped = Happenings(events, type: target.skipType, subjects: [target.subject])
         let evidence = moments.map {
-            Evidence(target, happened: happened, skipped: skipped, from: $0.windowStart, to: $0.windowEnd)
+            Evidence(target, happened: happened, skipped: skipped, moment: $0)
         }
         labels = evidence.map { $0.label(asOf: end) }
         matured = evidence.map { $0.maturesAt <= end }

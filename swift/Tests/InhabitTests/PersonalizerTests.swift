@@ -12,6 +12,7 @@ final class PersonalizerTests: XCTestCase {
             let (events, target, schedule) = try vector.question()
             var settings = Personalizer.Settings()
             (settings.target, settings.schedule) = (target, schedule)
+            settings.target.once = true
             settings.policy = expected.policy.policy()
             let home = try temporaryFolder()
             let clock = TestClock()
