@@ -502,6 +502,28 @@ def test_loop_what_is_no_export(tmp_path, write):
         list(importers.read_loop_habits(write(b"\xff\xfe\x00", "Checkmarks.csv")))
 
 
+def test_loop_files_that_cannot_be_read(tmp_path, write, monkeypatch):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Checkmarks.csv", "Date,Run,\n" + "2026-03-01,2,\n" * 100)
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    encrypted = bytearray(content)
+    encrypted[6] |= 1
+    encrypted[directory + 8] |= 1
+    garbled = bytearray(content)
+    garbled[50:60] = b"\xff" * 10
+    for wrong in (encrypted, garbled, content[: len(content) // 2]):
+        with pytest.raises(ImportFailure, match=r"export.zip (cannot be read|holds no)"):
+            list(importers.read_loop_habits(write(bytes(wrong), "export.zip")))
+    write(content, "export.zip")
+    monkeypatch.setattr("inhabit.importers.loop_habits._LARGEST", 1000)
+    with pytest.raises(ImportFailure, match=r"Checkmarks.csv has 1410 bytes, which no export has"):
+        list(importers.read_loop_habits(path))
+    with pytest.raises(ImportFailure, match="field larger than field limit"):
+        list(importers.read_loop_habits(write("Date,Run,\n" + "x" * 200_000, "Checkmarks.csv")))
+
+
 # --- git -----------------------------------------------------------------------------
 
 

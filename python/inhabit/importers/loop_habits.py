@@ -29,6 +29,7 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import partial
@@ -60,6 +61,17 @@ _ENTRY: Final = re.compile(
 _FOLDER: Final = re.compile(r"([0-9]{3}) ?(.*)")  # "001 Meditate": position and name of one habit
 _CHECKMARKS: Final = "Checkmarks.csv"
 _END_OF_DAY: Final = time(23, 59)
+_LARGEST: Final = 1 << 26  # bytes of one file in a zip: a century of a thousand habits
+# RuntimeError is how zipfile says "encrypted" and "compressed in a way I do not know".
+_UNREADABLE: Final = (
+    OSError,
+    UnicodeDecodeError,
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ def read_loop_habits(
                 else:
                     line, row = item
                     yield Record(line, user, row)
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise cannot_read(path, error) from error
 
 
@@ -175,6 +187,9 @@ def _texts(path: Path) -> Mapping[PurePosixPath, Callable[[], str]]:
 
 def _text_in_zip(path: Path, name: str) -> str:
     with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo(name).file_size  # zipfile reads no more than this
+        if size > _LARGEST:
+            raise ImportFailure(f"{path}: {name} has {size} bytes, which no export has")
         return archive.read(name).decode("utf-8-sig")
 
 
