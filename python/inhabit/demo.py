@@ -7,18 +7,19 @@ and the report says so, unless real events are given.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from inhabit.events import datetime_from_us
 from inhabit.exceptions import ConfigError
-from inhabit.moments import moments_of_log
-from inhabit.personalizer import Personalizer
+from inhabit.moments import Schedule, moments_of_log
+from inhabit.personalizer import SURE, Personalizer
 from inhabit.report import Story
-from inhabit.simulation import SimulatedDay, SimulatedDevice, SimulatedPerson
+from inhabit.simulation import PARTS, SimulatedDay, SimulatedDevice, SimulatedPerson
 from inhabit.training import metrics_of, running_base_rate
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns, EventRow
+    from inhabit.events import EventColumns, EventRow, StoredDecision
     from inhabit.settings import Settings
 
 __all__ = ["HEADER", "Life", "RecordedLife", "SimulatedLife", "Week", "live"]
 
 _ACTIONS: Final = ("remind", "wait", "suppress")
+_NIGHT: Final = time(3)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -104,9 +106,8 @@ class RecordedLife:
             raise ConfigError(f"there is no {target.kind} of {subject!r} to predict")
         self.subject = subject
         self._rows = sorted(events.rows(), key=lambda row: (row.recorded_at_us, row.id))
-        self._moments = moments_of_log(
-            events, settings.schedule(), target.window, subject=subject, as_of_us=None
-        )
+        asked = Schedule(times=PARTS, day_start=settings.day_start)
+        self._moments = moments_of_log(events, asked, target.window, subject=subject)
         self.days = len(np.unique(self._moments.day))
 
     def moments(self) -> Iterator[Moment]:
@@ -166,23 +167,27 @@ def live(
     with Personalizer.open(
         life.subject, home, settings=settings, clock=clock, device=lambda: device(clock.now)
     ) as me:
-        today, days = None, 0
-        for moment in life.moments():
-            if moment.at.date() != today:
-                clock.now = moment.at - timedelta(hours=1)  # the timer fires while people sleep
-                if today is not None and (trained := me.train_if_due()):
-                    trainings.append(np.datetime64(today))
-                    seconds += trained.seconds
-                today, days = moment.at.date(), days + 1
-                if progress is not None:
-                    progress(min(days, life.days), life.days)
-            clock.now = moment.at
-            decision = me.decide()
-            truth.append(np.nan if moment.truth is None else moment.truth)
-            me.record_all(moment.live(decision.action == "remind"))
+        for number, (today, moments) in enumerate(groupby(life.moments(), _date)):
+            with me.log.transaction():  # a simulated day is one write to the disk
+                for moment in moments:
+                    clock.now = moment.at
+                    decision = me.decide()
+                    truth.append(np.nan if moment.truth is None else moment.truth)
+                    me.record_all(moment.live(decision.action == "remind"))
+            # The timer fires while people sleep.
+            clock.now = datetime.combine(today, _NIGHT, clock.now.tzinfo) + timedelta(days=1)
+            if trained := me.train_if_due():
+                trainings.append(np.datetime64(today))
+                seconds += trained.seconds
+            if progress is not None:
+                progress(min(number + 1, life.days), life.days)
         clock.now += timedelta(days=2)  # let the last windows close
         me.train()
         return _tell(life, me, np.array(truth), np.array(trainings, "datetime64[D]"), seconds)
+
+
+def _date(moment: Moment) -> date:
+    return moment.at.date()
 
 
 class _Clock:
@@ -243,8 +248,10 @@ def _tell(
     decisions = me.log.decisions(me.subject)
     table = me.samples()
     at_us = np.array([decision.at_us for decision in decisions])
-    row = np.searchsorted(table.moments.at_us, at_us).clip(max=len(table) - 1)
-    label = np.array([-1 if d.outcome is None else d.outcome for d in decisions], dtype=np.int8)
+    row = np.searchsorted(table.moments.at_us, at_us, side="right") - 1
+    # What was known when it was asked is no prediction.
+    label = np.array([-1 if _was_known(d) else d.outcome for d in decisions], dtype=np.int8)
+    _, first = np.unique(row, return_index=True)
     story = Story(
         title=f"{life.days} days of {me.subject}",
         subtitle=f"What inhabit predicted, what came, and what it would do: {me.question()}.",
@@ -253,6 +260,7 @@ def _tell(
         probability=np.array([decision.probability for decision in decisions], dtype=np.float64),
         base_rate=running_base_rate(table)[row],
         label=label,
+        scored=np.isin(np.arange(len(row)), first),
         truth=None if np.isnan(truth).all() else truth,
         actions=np.array([decision.action for decision in decisions]),
         thresholds=(me.settings.policy.remind_below, me.settings.policy.suppress_above),
@@ -260,7 +268,7 @@ def _tell(
         weights={name: w for name, w in me.status().experts.items() if w >= 0.005},
     )
     weeks = _weeks(story, trainings)
-    scores = metrics_of(story.label, story.probability, story.base_rate)
+    scores = _scores(story, story.scored)
     done = {day for day, one in zip(story.days, label, strict=True) if one == 1}
     figures = {
         "days": f"{len(np.unique(story.days))}",
@@ -276,6 +284,14 @@ def _tell(
     return replace(story, figures=figures, table=rows), weeks
 
 
+def _was_known(decision: StoredDecision) -> bool:
+    return decision.outcome is None or decision.probability in (SURE, 1.0 - SURE)
+
+
+def _scores(story: Story, rows: NDArray[np.bool_]) -> dict[str, float]:
+    return metrics_of(story.label[rows], story.probability[rows], story.base_rate[rows])
+
+
 def _weeks(story: Story, trainings: NDArray[np.datetime64]) -> list[Week]:
     """Sum up each week, from Monday to Sunday."""
     monday = np.busday_offset(story.days, 0, roll="backward", weekmask="1000000")
@@ -284,7 +300,7 @@ def _weeks(story: Story, trainings: NDArray[np.datetime64]) -> list[Week]:
     for start in np.unique(monday):
         here = monday == start
         label, days = story.label[here], story.days[here]
-        scores = metrics_of(label, story.probability[here], story.base_rate[here])
+        scores = _scores(story, here & story.scored)
         count = {action: int((story.actions[here] == action).sum()) for action in _ACTIONS}
         weeks.append(
             Week(

@@ -354,8 +354,10 @@ class Personalizer:
         """
         with self._lock:
             rows = list(rows)
+            if not rows:
+                return 0
             added = self.log.append_rows(rows)
-            oldest_us = min((row.recorded_at_us for row in rows), default=0)
+            oldest_us = min(row.recorded_at_us for row in rows)
             if self._serving is not None and oldest_us >= self._serving.after_us:
                 self._serving.revision = self.log.revision
             return added

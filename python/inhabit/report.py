@@ -58,7 +58,9 @@ class Story:
     probability, base_rate : ndarray of float64
         What was predicted, and what the running base rate would have said.
     label : ndarray of int8
-        1 happened, 0 did not, -1 not known.
+        1 happened, 0 did not, -1 not known, or known before it was asked.
+    scored : ndarray of bool
+        Which predictions are compared with the base rate: the first of each window.
     truth : ndarray of float64, optional
         The true probability, known of simulated people only.
     actions : ndarray of str
@@ -82,6 +84,7 @@ class Story:
     probability: NDArray[np.float64]
     base_rate: NDArray[np.float64]
     label: NDArray[np.int8]
+    scored: NDArray[np.bool_]
     truth: NDArray[np.float64] | None = None
     actions: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
     figures: Mapping[str, str] = field(default_factory=dict)
@@ -171,12 +174,12 @@ def _over_time(plt: Any, story: Story) -> str:
     if story.truth is not None:
         axes.plot(
             days, _smooth(story.truth[first]), color=_GOOD, linewidth=1.2, linestyle=(0, (4, 2)),
-            label="truth (known of simulated people only), 7 days",
+            label="truth (a simulated person has one), 7 days",
         )  # fmt: skip
     axes.plot(days, story.probability[first], color=_MODEL, linewidth=0.7, alpha=0.45)
     axes.plot(
         days, _smooth(story.probability[first]), color=_MODEL, linewidth=1.9,
-        label="predicted at the first moment of the day; thick: 7 days",
+        label="predicted in the morning; thick: 7 days",
     )  # fmt: skip
     axes.plot(days, story.base_rate[first], color=_BASE, linewidth=1.2, label="running base rate")
     done, missed = story.label[first] == 1, story.label[first] == 0
@@ -193,7 +196,7 @@ def _over_time(plt: Any, story: Story) -> str:
 
 def _loss(plt: Any, story: Story) -> str:
     """Draw the log loss over the last 28 days of both, and fill what was gained."""
-    known = story.label >= 0
+    known = (story.label >= 0) & story.scored
     if known.sum() < 2:
         return ""
     figure, axes = plt.subplots(figsize=(9.6, 2.9))
@@ -360,8 +363,8 @@ def _svg(plt: Any, figure: Any, title: str) -> str:
 _SECTIONS: Final = (
     (
         "Probability and outcome",
-        """One prediction per moment, made before the outcome was known. The ticks below are what
-        happened: green for done, red for not done.""",
+        """What was predicted at the beginning of each day, before anybody knew. The ticks below are
+        what happened: green for done, red for not done.""",
         _over_time,
     ),
     (
@@ -372,8 +375,8 @@ _SECTIONS: Final = (
     ),
     (
         "Calibration",
-        """Of the moments with a predicted 70 %, about 70 % should come true: points on the
-        diagonal. Bars show the 95 % interval, the shade below how often it was said.""",
+        """Of all times it said 70 %, about 70 % should come true: points on the diagonal. Bars show
+        the 95 % interval, the shade below how often it was said.""",
         _reliability,
     ),
     ("Decisions", "What the policy made of the predictions, by week.", _decisions),
