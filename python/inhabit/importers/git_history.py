@@ -132,8 +132,14 @@ def _ask(command: list[str], *, accept_failure: bool = False) -> str:
 
 
 def _environment() -> dict[str, str]:
-    # Reading only: no locks, no questions, and messages that can be recognised.
-    return {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    """Environment for a git that only reads: no locks, no questions, no network, plain English."""
+    return {
+        **os.environ,
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "LC_ALL": "C",
+    }
 
 
 def _first_line(text: str) -> str:
