@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+
 from inhabit._native import (
     ModelConfig,
     Network,
@@ -107,7 +108,9 @@ def files() -> dict[str, bytes]:
     walk = walk_forward(x, label, slot, tensors["history.learn_at"], config, prior)
     tensors["walk.probability"] = walk.probability
     return {
-        "core.safetensors": Generation(tensors, Manifest(settings={"made_by": "make_core.py"})).data,
+        "core.safetensors": Generation(
+            tensors, Manifest(settings={"made_by": "make_core.py"})
+        ).data,
         "prior.safetensors": Generation(prior.tensors(), Manifest(seed=5)).data,
         "generation.safetensors": Generation(
             walk.model.tensors(),

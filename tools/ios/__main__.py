@@ -62,7 +62,9 @@ def xcframework(toolchain: Toolchain) -> None:
     for target, archive in libraries.items():
         check_library(archive, target, functions)
     out = assemble(libraries, ROOT / "build/Inhabit.xcframework")
-    say(f"{out.relative_to(ROOT)}: {', '.join(sorted(p.name for p in out.iterdir() if p.is_dir()))}")
+    say(
+        f"{out.relative_to(ROOT)}: {', '.join(sorted(p.name for p in out.iterdir() if p.is_dir()))}"
+    )
     say("unsigned; not checked with Xcode")
 
 
@@ -101,7 +103,9 @@ def _wheel() -> Figures:
 
 def _print_table(rows: list[tuple[str, int, Figures]]) -> None:
     heads = ("target", "linked text", "predict", "epoch", "model predict", "weights", "generation")
-    print(f"\n{heads[0]:24}{heads[1]:>12}{heads[2]:>9}{heads[3]:>10}{heads[4]:>15}  {heads[5]:14}{heads[6]}")
+    print(
+        f"\n{heads[0]:24}{heads[1]:>12}{heads[2]:>9}{heads[3]:>10}{heads[4]:>15}  {heads[5]:14}{heads[6]}"
+    )
     for target, size, figures in rows:
         counts = (size, figures.predict, figures.epoch, figures.model_predict)
         words = [f"{count:,}" if count else "-" for count in counts]
@@ -109,8 +113,12 @@ def _print_table(rows: list[tuple[str, int, Figures]]) -> None:
             f"{target:24}{words[0]:>12}{words[1]:>9}{words[2]:>10}{words[3]:>15}  "
             f"{figures.weights[:12]:14}{figures.generation[:12]}"
         )
-    print("bytes of machine code; instructions per prediction of 10-16-8-1, per epoch of 199 samples in")
-    print("batches of 32, per prediction of a model; SHA-256 of trained weights and of a saved model\n")
+    print(
+        "bytes of machine code; instructions per prediction of 10-16-8-1, per epoch of 199 samples in"
+    )
+    print(
+        "batches of 32, per prediction of a model; SHA-256 of trained weights and of a saved model\n"
+    )
 
 
 def _check_budget(toolchain: Toolchain, figures: Figures) -> None:
@@ -122,7 +130,9 @@ def _check_budget(toolchain: Toolchain, figures: Figures) -> None:
         return
     for name, bound in budget.items():
         if getattr(figures, name) > bound:
-            raise AssertionError(f"{name}: {getattr(figures, name):,} instructions, budget {bound:,}")
+            raise AssertionError(
+                f"{name}: {getattr(figures, name):,} instructions, budget {bound:,}"
+            )
     say(f"instruction budget of rustc {toolchain.version} is kept: {budget}")
 
 

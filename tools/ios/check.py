@@ -66,7 +66,9 @@ def _text_size(image: bytes) -> int:
 def _is_at_most(member: MachO, apple: Apple) -> bool:
     """Our own members have the minimum version asked for; rustup's may have a lower one."""
     version = tuple(map(int, member.minimum_version.split(".")))
-    return member.platform == apple.platform and version <= tuple(map(int, apple.minimum.split(".")))
+    return member.platform == apple.platform and version <= tuple(
+        map(int, apple.minimum.split("."))
+    )
 
 
 def _require(holds: bool, message: str) -> None:

@@ -75,7 +75,9 @@ class Apt:
 
     def download_with_dependencies(self, packages: Sequence[str]) -> list[Path]:
         """The packages and whatever they need that this machine does not have."""
-        self.run("apt-get", "install", "--download-only", "--yes", "--no-install-recommends", *packages)
+        self.run(
+            "apt-get", "install", "--download-only", "--yes", "--no-install-recommends", *packages
+        )
         return sorted((self.folder / "cache/archives").glob("*.deb"))
 
     def sources_of_suite(self, suite: str) -> str:

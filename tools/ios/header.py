@@ -40,7 +40,9 @@ def check_header(tools: Tools, folder: Path) -> None:
     _check_signatures(tools, folder)
     for triple in TRIPLES:
         for language in ("c -std=c99", "c -std=c17", "c++ -std=c++11", "c++ -std=c++20"):
-            _compile(tools, folder, '#include "inhabit.h"\n', "-x", *language.split(), triple=triple)
+            _compile(
+                tools, folder, '#include "inhabit.h"\n', "-x", *language.split(), triple=triple
+            )
     module = "@import CInhabit;\nuint32_t version(void) { return inhabit_abi_version(); }\n"
     for triple in TRIPLES[:3]:
         flags = ["-fmodules", f"-fmodules-cache-path={folder / 'modules'}"]
@@ -50,7 +52,9 @@ def check_header(tools: Tools, folder: Path) -> None:
 def _check_signatures(tools: Tools, folder: Path) -> None:
     """Let C compare: it refuses two declarations of one function that differ."""
     functions = folder / "cbindgen-functions.toml"
-    names = "\n".join(f'{rust} = "{c}"' for rust, c in {**STRUCTS, "Status": "inhabit_status"}.items())
+    names = "\n".join(
+        f'{rust} = "{c}"' for rust, c in {**STRUCTS, "Status": "inhabit_status"}.items()
+    )
     excluded = ", ".join(f'"{name}"' for name in (*STRUCTS, "Status", *_constants()))
     functions.write_text(
         'language = "C"\nstyle = "type"\nno_includes = true\nusize_is_size_t = true\n'
@@ -89,6 +93,13 @@ def _quoted(name: str) -> str:
 def _compile(tools: Tools, folder: Path, source: str, *flags: str, triple: str) -> None:
     file = folder / "check.c"
     file.write_text(source)
-    line = [*tools.clang, f"--target={triple}", "-fsyntax-only", "-ffreestanding", "-Wall", "-Wextra"]
+    line = [
+        *tools.clang,
+        f"--target={triple}",
+        "-fsyntax-only",
+        "-ffreestanding",
+        "-Wall",
+        "-Wextra",
+    ]
     line += ["-Werror", "-pedantic", "-nostdinc++", f"-I{HEADER.parent}", *flags]
     subprocess.run([*line, str(file)], check=True)

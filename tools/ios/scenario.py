@@ -203,9 +203,7 @@ def _trainings(library: Library, core: _Files) -> tuple[int, str]:
         config = library.allocate(struct.pack("<6IQ7d", *head, *rest))
         memory = library.allocate(size)
         samples = (inputs, targets, 0)
-        library.call(
-            "training_begin", memory, size, network, config, *samples, rows, initial, 321
-        )
+        library.call("training_begin", memory, size, network, config, *samples, rows, initial, 321)
         progress = library.allocate(32)
         if name == "adam":
             copy = library.allocate(library.read(memory, size))

@@ -157,8 +157,14 @@ class Toolchain:
         line += ["-Zunstable-options", "-Zforce-unstable-if-unmarked", f"-Cmetadata=inhabit-{name}"]
         line += ["--cap-lints", "allow", f"--remap-path-prefix={sources}=/rustc/library"]
         environment = os.environ | DEPLOYMENT | {"RUSTC_BOOTSTRAP": "1"}
-        environment |= {"CFG_CARGO_FEATURES": "[]", "CFG_OPT_LEVEL": "3", "CFG_TARGET_FEATURES": "[]"}
-        subprocess.run([*line, *more, str(sources / source / "src/lib.rs")], env=environment, check=True)
+        environment |= {
+            "CFG_CARGO_FEATURES": "[]",
+            "CFG_OPT_LEVEL": "3",
+            "CFG_TARGET_FEATURES": "[]",
+        }
+        subprocess.run(
+            [*line, *more, str(sources / source / "src/lib.rs")], env=environment, check=True
+        )
 
     def _ask(self, *arguments: str) -> str:
         done = subprocess.run([self.rustc, *arguments], capture_output=True, text=True, check=True)

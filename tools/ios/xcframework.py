@@ -27,7 +27,9 @@ def assemble(libraries: Mapping[str, Path], out: Path) -> Path:
         headers.mkdir(parents=True)
         for name in ("inhabit.h", "module.modulemap"):
             shutil.copyfile(INCLUDE / name, headers / name)
-        shutil.copyfile(INCLUDE / "PrivacyInfo.xcprivacy", out / identifier / "PrivacyInfo.xcprivacy")
+        shutil.copyfile(
+            INCLUDE / "PrivacyInfo.xcprivacy", out / identifier / "PrivacyInfo.xcprivacy"
+        )
         shutil.copyfile(libraries[apple.target], out / identifier / "libinhabit.a")
         entry = {
             "BinaryPath": "libinhabit.a",
