@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use inhabit_core::simd::{self, InstructionSet};
 use inhabit_core::{
-    Activation, Loss, Memory, Network, Optimizer, Samples, SplitMix64, Training, TrainingConfig,
+    Activation, Error, Loss, Memory, Network, Optimizer, Predictor, Samples, SplitMix64, Training,
+    TrainingConfig, explain,
 };
 
 /// The selection is one for the whole process.
@@ -152,5 +153,82 @@ fn trainings() {
                 (bits(training.parameters(&memory)), losses, training.epoch())
             });
         }
+    }
+}
+
+#[test]
+fn reading_rows_once() {
+    let mut generator = SplitMix64::new(6);
+    for network in shapes() {
+        let mut parameters = vec![0.0; network.n_parameters()];
+        network.initialize(1, &mut parameters).unwrap();
+        let x = uniform(&mut generator, 50 * network.n_inputs());
+        assert_same(&format!("predict_once of {network:?}"), || {
+            let mut scratch = vec![0.0; network.many_scratch()];
+            let mut checked = vec![0.0; 50 * network.n_outputs()];
+            let mut once = checked.clone();
+            network.predict(&parameters, &x, &mut checked, &mut scratch).unwrap();
+            network.predict_once(&parameters, &x, &mut once, &mut scratch).unwrap();
+            assert_eq!(bits(&checked), bits(&once));
+            // A NaN is found wherever it is.
+            for index in [0, x.len() / 2, x.len() - 1] {
+                let mut x = x.clone();
+                x[index] = f32::NAN;
+                let error = network.predict_once(&parameters, &x, &mut once, &mut scratch);
+                assert_eq!(error, Err(Error::NonFinite { argument: "x", index }));
+            }
+            bits(&checked)
+        });
+    }
+}
+
+#[test]
+fn one_prediction() {
+    let network = Network::default();
+    let mut parameters = vec![0.0; network.n_parameters()];
+    network.initialize(1, &mut parameters).unwrap();
+    let predictor = Predictor::new(&network, &parameters).unwrap().unwrap();
+    assert_same("predictor", || {
+        let mut generator = SplitMix64::new(7);
+        for _ in 0..100 {
+            let mut x = uniform(&mut generator, 10);
+            let mut output = [0.0];
+            let mut scratch = vec![0.0; network.n_units()];
+            network.predict(&parameters, &x, &mut output, &mut scratch).unwrap();
+            assert_eq!(predictor.predict(&x).unwrap().to_bits(), output[0].to_bits());
+            x[9] = f32::NEG_INFINITY;
+            let error = Error::NonFinite { argument: "x", index: 9 };
+            assert_eq!(predictor.predict(&x), Err(error));
+        }
+    });
+    let error = Error::Shape { argument: "x", expected: 10, actual: 11 };
+    assert_eq!(predictor.predict(&[0.0; 11]), Err(error));
+}
+
+#[test]
+fn reasons() {
+    let mut generator = SplitMix64::new(8);
+    for layers in [&[10, 16, 8, 1][..], &[1, 1], &[3, 4, 1], &[6, 5, 1]] {
+        let network = Network::new(layers, Activation::Tanh, Loss::BceWithLogits).unwrap();
+        let mut parameters = vec![0.0; network.n_parameters()];
+        network.initialize(1, &mut parameters).unwrap();
+        let n = network.n_inputs();
+        let (x, background) = (uniform(&mut generator, n), uniform(&mut generator, 3 * n));
+        assert_same(&format!("reasons of {network:?}"), || {
+            let mut values = vec![0.0; explain::coalitions(&network)];
+            let mut reasons = vec![0.0; n];
+            let mut scratch = vec![0.0; network.many_scratch()];
+            let (values, scratch) = (&mut values[..], &mut scratch[..]);
+            let mean = explain::explain(
+                &network,
+                &parameters,
+                &x,
+                &background,
+                values,
+                &mut reasons,
+                scratch,
+            );
+            (mean.unwrap().to_bits(), reasons.iter().map(|r| r.to_bits()).collect::<Vec<_>>())
+        });
     }
 }

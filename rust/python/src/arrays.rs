@@ -4,7 +4,7 @@
 use numpy::{
     PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods,
 };
-use pyo3::{exceptions::PyTypeError, intern, prelude::*, sync::PyOnceLock};
+use pyo3::{exceptions::PyTypeError, intern, prelude::*, types::PyDict};
 
 use crate::error::ShapeError;
 
@@ -120,13 +120,17 @@ fn shape_text(shape: &[usize]) -> String {
     format!("({}{comma})", sizes.join(", "))
 }
 
-/// `numpy.array(value, dtype=float32, order="C")`
+/// `numpy.ascontiguousarray(value, dtype="float32")`
 fn convert<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-    static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = value.py();
-    let array = ARRAY.import(py, "numpy", "ascontiguousarray")?;
-    let converted = array.call1((value, intern!(py, "float32")))?;
-    let converted = converted.cast_into::<PyArrayDyn<f32>>()?;
-    // `ascontiguousarray` turns a scalar into one element; a scalar is not a row.
-    Ok(converted)
+    let numpy = py.import(intern!(py, "numpy"))?;
+    // Numbers beyond float32 become infinite; the core refuses those by name, so no warning as well.
+    let quiet = PyDict::new(py);
+    quiet.set_item(intern!(py, "over"), intern!(py, "ignore"))?;
+    let quiet = numpy.call_method(intern!(py, "errstate"), (), Some(&quiet))?;
+    quiet.call_method0(intern!(py, "__enter__"))?;
+    let arguments = (value, intern!(py, "float32"));
+    let converted = numpy.call_method1(intern!(py, "ascontiguousarray"), arguments);
+    quiet.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
+    Ok(converted?.cast_into::<PyArrayDyn<f32>>()?)
 }

@@ -1,0 +1,292 @@
+"""`Network`: predictions, parameters, arguments."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import problems
+
+from inhabit._native import Network
+from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
+
+
+def bits(array):
+    return np.asarray(array, np.float32).view(np.uint32)
+
+
+@given(problems())
+def test_predicts_what_the_reference_predicts(problem):
+    expected = reference.predict(
+        problem.network.parameters.astype(np.float64),
+        *problem.shape,
+        problem.X.astype(np.float64),
+    )
+    actual = problem.network.predict_many(problem.X)
+    assert actual.dtype == np.float32
+    outputs = problem.network.layers[-1]
+    assert actual.shape == ((len(problem.X),) if outputs == 1 else (len(problem.X), outputs))
+    np.testing.assert_allclose(actual.reshape(expected.shape), expected, rtol=2e-5, atol=2e-6)
+
+
+@given(problems())
+def test_one_row_and_many_rows_give_the_same_bits(problem):
+    many = problem.network.predict_many(problem.X)
+    for row, expected in zip(problem.X[:20], many, strict=False):
+        single = problem.network.predict_many(row[None])[0]
+        np.testing.assert_array_equal(bits(single), bits(expected))
+        if problem.network.layers[-1] == 1:
+            for x in (row, row.tolist(), tuple(row.tolist()), row.astype(np.float64)):
+                prediction = problem.network.predict(x)
+                assert type(prediction) is float
+                assert prediction == float(expected)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 17, 8192, 40_000])
+def test_any_number_of_rows(rows):
+    network = Network(seed=1)
+    X = np.random.default_rng(rows).random((rows, 10), np.float32)
+    many = network.predict_many(X)
+    assert many.shape == (rows,)
+    for index in {0, rows // 2, rows - 1} & set(range(rows)):
+        assert network.predict(X[index]) == many[index]
+
+
+def test_out_is_written_and_returned():
+    network = Network(seed=1)
+    X = np.random.default_rng(0).random((40, 10), np.float32)
+    out = np.empty(40, np.float32)
+    assert network.predict_many(X, out=out) is out
+    np.testing.assert_array_equal(out, network.predict_many(X))
+
+
+def test_out_is_as_it_was_after_an_error():
+    network = Network(seed=1)
+    X = np.zeros((40, 10), np.float32)
+    X[39, 9] = np.nan
+    out = np.full(40, 7, np.float32)
+    with pytest.raises(NonFiniteError, match="X: .* at index 399"):
+        network.predict_many(X, out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [np.empty(39, np.float32), np.empty(40), np.empty((40, 1), np.float32), [0.0] * 40,
+     np.empty(80, np.float32)[::2]],
+)  # fmt: skip
+def test_out_must_fit(out):
+    with pytest.raises(ShapeError, match="out"):
+        Network().predict_many(np.zeros((40, 10), np.float32), out=out)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asfortranarray,
+        lambda X: X.astype(np.float64),
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: X[::-1][::-1],
+        lambda X: X.tolist(),
+        lambda X: X.astype(">f4"),
+    ],
+)
+def test_other_layouts_are_copied(convert):
+    network = Network(seed=1)
+    X = np.random.default_rng(0).random((20, 10), np.float32)
+    np.testing.assert_array_equal(network.predict_many(convert(X)), network.predict_many(X))
+
+
+def test_integers_and_booleans_are_numbers():
+    network = Network(seed=1)
+    row = [0, 1, 0, 1, 0, 1, 1, 1, 0, 0]
+    expected = network.predict(np.array(row, np.float32))
+    assert network.predict(row) == expected
+    assert network.predict([bool(v) for v in row]) == expected
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "match"),
+    [
+        ([0.0] * 9, ShapeError, r"x: expected shape \(10,\), got \(9,\)"),
+        ([0.0] * 11, ShapeError, r"got \(11,\)"),
+        (np.zeros((1, 10), np.float32), ShapeError, r"got \(1, 10\)"),
+        ([0.0] * 9 + [float("nan")], NonFiniteError, "x: .* index 9"),
+        (np.full(10, np.inf, np.float32), NonFiniteError, "x"),
+        ((1e300,) * 10, NonFiniteError, "x"),
+        ("ten numbers", TypeError, "x: expected numbers .* got str"),
+        (None, ShapeError, "x"),
+        ([object()] * 10, TypeError, "x"),
+    ],
+)
+def test_predict_refuses(x, error, match):
+    with pytest.raises(error, match=match):
+        Network().predict(x)
+
+
+def test_predict_needs_one_output():
+    with pytest.raises(ShapeError, match="predict_many"):
+        Network((3, 2)).predict([0.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"layers": (3,)}, "layers: expected 2 to 16"),
+        ({"layers": (1,) * 17}, "layers"),
+        ({"layers": (3, 0, 1)}, "layers: .* 0"),
+        ({"layers": (3, -2, 1)}, "layers"),
+        ({"layers": (3, 5000, 1)}, "layers: .* 4096, got 5000"),
+        ({"hidden": "swish"}, "hidden: expected 'relu'.*swish"),
+        ({"loss": "hinge"}, "loss: .*hinge"),
+    ],
+)
+def test_constructor_refuses(arguments, match):
+    with pytest.raises(ConfigError, match=match):
+        Network(**arguments)
+
+
+def test_initial_weights():
+    network = Network(seed=5)
+    split = reference.unflatten(network.parameters, network.layers)
+    for index, (weights, biases) in enumerate(split):
+        fan = weights.shape[1] if index < 2 else sum(weights.shape)
+        assert (biases == 0).all()
+        assert abs(weights).max() <= np.sqrt(6 / fan)
+        assert abs(weights).max() > 0.7 * np.sqrt(6 / fan)
+    assert len(network.parameters) == 321
+    np.testing.assert_array_equal(network.parameters, Network(seed=5).parameters)
+    assert (network.parameters != Network(seed=6).parameters).any()
+
+
+def test_parameters_are_a_copy_and_assignable():
+    network = Network(seed=1)
+    parameters = network.parameters
+    parameters[:] = 0
+    assert (network.parameters != 0).any()
+    network.parameters = parameters
+    assert (network.parameters == 0).all()
+    assert network.predict([0.3] * 10) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (np.zeros(320, np.float32), ShapeError),
+        (np.zeros((321, 1), np.float32), ShapeError),
+        (np.full(321, np.nan, np.float32), NonFiniteError),
+        (["a"] * 321, TypeError),
+    ],
+)
+def test_refused_parameters_change_nothing(value, error):
+    network = Network(seed=1)
+    before = network.parameters
+    with pytest.raises(error, match="parameters"):
+        network.parameters = value
+    np.testing.assert_array_equal(network.parameters, before)
+
+
+@given(problems())
+def test_pickle_and_copy(problem):
+    network = problem.network
+    for twin in (pickle.loads(pickle.dumps(network)), network.copy(), copy.deepcopy(network)):
+        assert repr(twin) == repr(network)
+        np.testing.assert_array_equal(bits(twin.parameters), bits(network.parameters))
+        twin.parameters = np.zeros_like(twin.parameters)
+        assert (network.parameters != 0).any()
+
+
+def test_repr():
+    assert repr(Network()) == "Network(layers=(10, 16, 8, 1), hidden='relu')"
+    assert repr(Network((2, 1), "tanh", loss="mse")) == (
+        "Network(layers=(2, 1), hidden='tanh', loss='mse')"
+    )
+
+
+def test_threads_see_one_assignment_or_the_other():
+    network = Network(seed=1)
+    choices = [Network(seed=seed).parameters for seed in (1, 2)]
+    X = np.random.default_rng(0).random((50_000, 10), np.float32)
+    expected = []
+    for choice in choices:
+        network.parameters = choice
+        expected.append(network.predict_many(X))
+    failures = []
+
+    def read():
+        for _ in range(30):
+            result = network.predict_many(X)
+            if not any(np.array_equal(result, e) for e in expected):
+                failures.append(result)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        for choice in choices:
+            network.parameters = choice
+    assert not failures
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_reasons_sum_to_prediction_minus_mean(n_inputs, rows, seed):
+    network = Network((n_inputs, 5, 1), "tanh", seed=seed)
+    rng = np.random.default_rng(seed)
+    background = rng.random((rows, n_inputs), np.float32)
+    x = rng.random(n_inputs, np.float32)
+    reasons = network.explain(x, background)
+    mean = network.predict_many(background).mean(dtype=np.float64)
+    assert abs(reasons.sum() - (network.predict(x) - mean)) < 1e-6
+
+
+def test_reasons_are_those_of_the_definition():
+    from itertools import permutations
+
+    network = Network((4, 6, 1), "tanh", seed=2)
+    rng = np.random.default_rng(2)
+    background, x = rng.random((3, 4), np.float32), rng.random(4, np.float32)
+
+    def value(members):
+        rows = background.copy()
+        rows[:, list(members)] = x[list(members)]
+        return network.predict_many(rows).mean(dtype=np.float64)
+
+    expected = np.zeros(4)
+    orders = list(permutations(range(4)))
+    for order in orders:
+        for place, player in enumerate(order):
+            expected[player] += value(order[: place + 1]) - value(order[:place])
+    np.testing.assert_allclose(network.explain(x, background), expected / len(orders), atol=1e-9)
+
+
+def test_reasons_for_many_rows_are_those_for_each():
+    network = Network(seed=4)
+    rng = np.random.default_rng(4)
+    background, X = rng.random((20, 10), np.float32), rng.random((5, 10), np.float32)
+    together = network.explain(X, background)
+    assert together.shape == (5, 10)
+    for row, reasons in zip(X, together, strict=True):
+        np.testing.assert_array_equal(network.explain(row, background), reasons)
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "background", "error", "match"),
+    [
+        (Network((17, 1)), [0.0] * 17, [[0.0] * 17], ConfigError, "16 inputs"),
+        (Network((3, 2)), [0.0] * 3, [[0.0] * 3], ConfigError, "one output"),
+        (Network((3, 1)), [0.0] * 4, [[0.0] * 3], ShapeError, "x"),
+        (Network((3, 1)), [0.0] * 3, [[0.0] * 4], ShapeError, "background"),
+        (Network((3, 1)), [0.0] * 3, np.zeros((0, 3)), ConfigError, "background"),
+        (Network((3, 1)), [np.nan] * 3, [[0.0] * 3], NonFiniteError, "x"),
+        (Network((3, 1)), [0.0] * 3, [[np.inf] * 3], NonFiniteError, "background"),
+    ],
+)
+def test_explain_refuses(network, x, background, error, match):
+    with pytest.raises(error, match=match):
+        network.explain(x, background)
