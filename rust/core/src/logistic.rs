@@ -18,8 +18,8 @@ use crate::{
 /// The most weights, the constant counted.
 pub(crate) const MAX_WEIGHTS: usize = 64;
 
-/// Steps towards the posterior mode of an outcome's log odds.
-const MODE_STEPS: usize = 6;
+/// The most steps towards the posterior mode of an outcome's log odds; three or four are usual.
+const MODE_STEPS: usize = 60;
 
 /// Length of the state for `n` weights: the mean, then the lower triangle of the covariance by rows.
 pub(crate) const fn len(n: usize) -> usize {
@@ -108,22 +108,24 @@ pub(crate) fn check(state: &[f64], n: usize) -> Result<()> {
 /// `a = mean + variance (outcome - σ(a))`.
 ///
 /// It lies between the mean and the step of the linearised filter, which overshoots far from 0; Newton's
-/// method, kept inside that bracket, is exact to rounding after a few steps.
+/// method, kept inside that bracket, finds it to rounding.
 fn posterior_mode(mean: f64, variance: f64, outcome: f64) -> f64 {
-    let excess = |a: f64| a - mean - variance * (outcome - math::sigmoid(a));
     let far = mean + variance * (outcome - math::sigmoid(mean));
     let (mut low, mut high) = if far < mean { (far, mean) } else { (mean, far) };
     let mut a = mean;
     for _ in 0..MODE_STEPS {
         let p = math::sigmoid(a);
-        let value = excess(a);
+        let value = a - mean - variance * (outcome - p);
         if value > 0.0 {
             high = a;
         } else {
             low = a;
         }
-        let newton = a - value / (1.0 + variance * p * (1.0 - p));
-        a = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        let step = value / (1.0 + variance * p * (1.0 - p));
+        if step.abs() <= 1e-14 * (1.0 + a.abs()) {
+            break;
+        }
+        a = if low < a - step && a - step < high { a - step } else { 0.5 * (low + high) };
     }
     a
 }

@@ -1,0 +1,155 @@
+"""The served model in plain Python, without networks: an oracle for `inhabit._native.Model`.
+
+Written from the formulas in the documentation of ``rust/core``, with `math` and numpy's matrices in
+place of the core's own functions and packed triangles.
+"""
+
+import math
+
+import numpy as np
+
+DECAYS = (0.015, 0.05, 0.15, 0.4)
+CLIP = 1e-3
+BOLDNESS = 10.0
+
+
+def log_odds(p):
+    p = min(max(p, CLIP), 1 - CLIP)
+    return math.log(p / (1 - p))
+
+
+def sigmoid(a):
+    return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
+
+
+class Rates:
+    """Running rates, from the whole list of outcomes."""
+
+    def __init__(self):
+        self.outcomes = []  # (slot, outcome), oldest first
+
+    def read(self, slot):
+        ys = [y for _, y in self.outcomes]
+        overall = (sum(ys) + 1) / (len(ys) + 2)
+        moving, slower = [], overall
+        for decay in DECAYS:
+            weights = [(1 - decay) ** age for age in range(len(ys))]
+            total = sum(w * y for w, y in zip(weights, reversed(ys), strict=True))
+            slower = (total + 2 * slower) / (sum(weights) + 2)
+            moving.append(slower)
+        own = [y for s, y in self.outcomes if s == slot]
+        in_slot = (sum(own) + 4 * overall) / (len(own) + 4)
+        after = overall
+        if ys:
+            following = [b for a, b in zip(ys, ys[1:], strict=False) if a == ys[-1]]
+            after = (sum(following) + 3 * overall) / (len(following) + 3)
+        last = ys[-1] if ys else 0.5
+        return overall, moving, in_slot, after, last, own[-1] if own else 0.5
+
+
+class Logistic:
+    """A Gaussian over weights, moved to the posterior mode by each outcome."""
+
+    def __init__(self, mean, variance, retention):
+        self.prior_mean, self.prior = np.array(mean), np.diag(variance)
+        self.mean, self.covariance = self.prior_mean.copy(), self.prior.copy()
+        self.retention = retention
+
+    def predict(self, z):
+        variance = z @ self.covariance @ z
+        return sigmoid(self.mean @ z / math.sqrt(1 + math.pi / 8 * variance))
+
+    def learn(self, z, y):
+        gain = self.covariance @ z
+        mean, variance = self.mean @ z, z @ gain
+        low, high = mean - variance, mean + variance
+        for _ in range(200):  # bisection of an increasing function
+            mode = (low + high) / 2
+            if mode - mean - variance * (y - sigmoid(mode)) > 0:
+                high = mode
+            else:
+                low = mode
+        p = sigmoid(mode)
+        self.mean = self.mean + gain * (y - p)
+        shrink = p * (1 - p) / (1 + p * (1 - p) * variance)
+        self.covariance = self.covariance - shrink * np.outer(gain, gain)
+        keep = self.retention
+        self.mean = self.prior_mean + keep * (self.mean - self.prior_mean)
+        self.covariance = keep**2 * self.covariance + (1 - keep**2) * self.prior
+
+
+class Mixture:
+    """Fixed share."""
+
+    def __init__(self, initial, share):
+        self.initial, self.weights, self.share = np.array(initial), np.array(initial), share
+
+    def predict(self, experts):
+        return float(self.weights @ experts)
+
+    def learn(self, experts, y):
+        likely = self.weights * (experts if y else 1 - np.asarray(experts))
+        self.weights = (1 - self.share) * likely / likely.sum() + self.share * self.initial
+
+
+class Calibration:
+    """The identity and Platt's map, mixed."""
+
+    def __init__(self, share):
+        self.map = Logistic([0.0, 1.0], [0.02, 0.02], 0.9995)
+        self.mixture = Mixture([0.75, 0.25], share)
+
+    def pair(self, p):
+        offset, slope = self.map.mean
+        mapped = sigmoid(offset + max(slope, 0.1) * math.log(p / (1 - p)))
+        return np.array([p, mapped])
+
+    def apply(self, p):
+        return self.mixture.predict(self.pair(p))
+
+    def learn(self, p, y):
+        self.mixture.learn(self.pair(p), y)
+        self.map.learn(np.array([1.0, math.log(p / (1 - p))]), y)
+
+
+class ReferenceModel:
+    """What `inhabit._native.Model` does without networks."""
+
+    def __init__(self, config, prior):
+        self.config = config
+        self.rates = Rates()
+        settings = (
+            (config.retention, 1.0),
+            (config.quick_retention, 1.0),
+            (config.retention, BOLDNESS),
+        )
+        self.logistic = [Logistic(prior.mean, s * prior.variance, keep) for keep, s in settings]
+        self.mixture = Mixture(prior.experts, config.share)
+        self.calibration = Calibration(config.share)
+
+    def _see(self, x, slot):
+        overall, moving, in_slot, after, last, last_in_slot = self.rates.read(slot)
+        base = log_odds(overall)
+        inputs = [
+            log_odds(v) - base if i in self.config.rates else v
+            for i, v in enumerate(np.asarray(x, np.float32).astype(float))
+        ]
+        relative = [log_odds(rate) - base for rate in (*moving, in_slot, after)]
+        z = np.array([1.0, base, *relative, last - 0.5, last_in_slot - 0.5, 0.0, *inputs])
+        logistic = [model.predict(z) for model in self.logistic]
+        experts = [overall, *moving, in_slot, after, *logistic, overall, overall]
+        return z, np.clip(experts, CLIP, 1 - CLIP)
+
+    def experts(self, x, slot):
+        return self._see(x, slot)[1]
+
+    def predict(self, x, slot):
+        return self.calibration.apply(self.mixture.predict(self.experts(x, slot)))
+
+    def learn(self, x, slot, y):
+        z, experts = self._see(x, slot)
+        self.calibration.learn(self.mixture.predict(experts), y)
+        self.mixture.learn(experts, y)
+        for model in self.logistic:
+            model.learn(z, y)
+        self.rates.outcomes.append((slot, y))

@@ -1,0 +1,357 @@
+"""The served model: against an oracle, and laws that hold for every sequence of outcomes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_model import ReferenceModel
+
+from inhabit._native import EXPERTS, Model, ModelConfig, Prior, walk_forward
+from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
+
+N_INPUTS, RATES = 3, [1]
+PLAIN = ModelConfig(N_INPUTS, RATES, hidden_layers=None)
+SMALL = ModelConfig(N_INPUTS, RATES, hidden_layers=(4,), retrain_every=3)
+
+
+def history(n, seed=0, *, delay=1, unknown=0.0):
+    """Columns of a walk: inputs, labels, slots, and the row before which each label is known."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, 2, n).astype(np.int8)
+    label[random.random(n) < unknown] = -1
+    late = np.arange(n) + random.integers(1, delay + 1, n)
+    return {
+        "X": random.random((n, N_INPUTS)).astype(np.float32),
+        "label": label,
+        "slot": random.integers(0, 3, n).astype(np.uint8),
+        "learn_at": np.minimum(late, n).astype(np.uint32),
+    }
+
+
+def losses(p, label):
+    label = np.asarray(label)
+    return -np.log(np.where(label.reshape(-1, *[1] * (np.ndim(p) - 1)) == 1, p, 1 - p))
+
+
+histories = st.builds(
+    history,
+    n=st.integers(0, 40),
+    seed=st.integers(0, 10**6),
+    delay=st.integers(1, 9),
+    unknown=st.sampled_from((0.0, 0.3)),
+)
+outcomes = st.one_of(
+    st.lists(st.booleans(), min_size=1, max_size=200),
+    st.tuples(st.integers(1, 60), st.integers(1, 60), st.booleans()).map(
+        lambda runs: [runs[2]] * runs[0] + [not runs[2]] * runs[1]  # a habit that stops or starts
+    ),
+    st.tuples(st.lists(st.booleans(), min_size=1, max_size=7), st.integers(1, 25)).map(
+        lambda cycle: cycle[0] * cycle[1]
+    ),
+)
+
+
+# --- against the oracle ------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=40), st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_does_what_the_plain_model_does(steps, seed):
+    random = np.random.default_rng(seed)
+    prior = Prior(
+        PLAIN,
+        mean=random.normal(0, 0.5, PLAIN.n_weights),
+        variance=random.uniform(0.01, 1, PLAIN.n_weights),
+        experts=random.dirichlet(np.ones(len(EXPERTS))),
+    )
+    model, reference = Model(PLAIN, prior), ReferenceModel(PLAIN, prior)
+    for positive, slot in steps:
+        x = random.random(N_INPUTS).astype(np.float32)
+        assert model.experts(x, slot) == pytest.approx(reference.experts(x, slot), abs=1e-9)
+        assert model.predict(x, slot) == pytest.approx(reference.predict(x, slot), abs=1e-9)
+        model.learn(x, slot, int(positive))
+        reference.learn(x, slot, int(positive))
+    assert model.weights == pytest.approx(reference.mixture.weights, abs=1e-9)
+
+
+# --- the theorem -------------------------------------------------------------------------------
+
+
+@given(outcomes, st.sampled_from((0.0, 0.005, 0.2)), st.integers(0, 10**6))
+def test_loss_is_at_most_that_of_any_expert_plus_the_price_of_choosing(sequence, share, seed):
+    config = ModelConfig(N_INPUTS, RATES, hidden_layers=None, share=share)
+    prior = Prior(config, experts=np.ones(len(EXPERTS)))
+    columns = history(len(sequence), seed)
+    columns["label"] = np.array(sequence, np.int8)
+    walked = walk_forward(**columns, config=config, prior=prior)
+    loss = losses(walked.probability, sequence).sum()
+    own = losses(walked.experts, sequence).sum(axis=0)
+    n_experts = np.count_nonzero(prior.experts)
+    choosing = math.log(n_experts) + len(sequence) * math.log(1 / (1 - share))
+    calibrating = math.log(1 / 0.75) + len(sequence) * math.log(1 / (1 - share))
+    there = prior.experts > 0
+    assert loss <= own[there].min() + choosing + calibrating + 1e-9
+
+
+@given(outcomes)
+def test_loss_is_bounded_with_the_weights_that_are_served_by_default(sequence):
+    columns = history(len(sequence))
+    columns["label"] = np.array(sequence, np.int8)
+    walked = walk_forward(**columns, config=PLAIN)
+    loss = losses(walked.probability, sequence).sum()
+    own = losses(walked.experts, sequence).sum(axis=0)
+    weight = Prior(PLAIN).experts
+    there = weight > 0
+    switching = 2 * len(sequence) * math.log(1 / (1 - PLAIN.share))
+    bound = (own[there] + np.log(1 / weight[there])).min() + math.log(1 / 0.75) + switching
+    assert loss <= bound + 1e-9
+
+
+# --- calibration -------------------------------------------------------------------------------
+
+
+@given(outcomes, st.integers(0, 10**6))
+def test_calibration_ranks_as_before(sequence, seed):
+    columns = history(len(sequence), seed)
+    columns["label"] = np.array(sequence, np.int8)
+    model = walk_forward(**columns, config=PLAIN).model
+    grid = np.linspace(0.001, 0.999, 200)
+    mapped = np.array([model.calibrate(p) for p in grid])
+    assert (np.diff(mapped) > 0).all()
+    assert ((mapped > 0) & (mapped < 1)).all()
+
+
+def test_calibration_starts_as_the_identity():
+    model = Model(PLAIN)
+    for p in (0.001, 0.2, 0.5, 0.999):
+        assert model.calibrate(p) == pytest.approx(p, abs=1e-15)
+
+
+def test_calibration_learns_that_probabilities_are_too_bold():
+    """A model that says 0.95 where half is true is pulled towards the middle, and no further."""
+    random = np.random.default_rng(5)
+    mean = np.zeros(PLAIN.n_weights)
+    mean[-1] = 6.0  # log odds from -3 to 3 by an input that means nothing
+    config = ModelConfig(N_INPUTS, [], hidden_layers=None, share=0.0)
+    prior = Prior(
+        config,
+        mean=mean,
+        variance=np.zeros(config.n_weights),
+        experts=[name == "logistic" for name in EXPERTS],
+    )
+    model = Model(config, prior)
+    for _ in range(2000):
+        x = np.array([0, 0, random.integers(0, 2)], np.float32)
+        model.learn(x, 0, int(random.integers(0, 2)))
+    assert 0.9 < model.experts([0, 0, 1])[7]
+    assert 0.5 < model.calibrate(0.95) < 0.8
+
+
+# --- walks -------------------------------------------------------------------------------------
+
+
+@given(histories)
+@settings(max_examples=40)
+def test_a_walk_is_predicting_and_learning_one_by_one(columns):
+    walked = walk_forward(**columns, config=PLAIN)
+    model = Model(PLAIN)
+    X, label, slot, learn_at = columns.values()
+    n = len(label)
+    for t in range(n + 1):
+        for j in np.flatnonzero((learn_at == t) & (label >= 0)):
+            model.learn(X[j], int(slot[j]), int(label[j]))
+        if t < n:
+            assert model.predict(X[t], int(slot[t])) == walked.probability[t]
+            assert (model.experts(X[t], int(slot[t])) == walked.experts[t]).all()
+    assert model.tensors()["model.state"].tobytes() == state_of(walked.model)
+
+
+@given(histories, st.integers(0, 40))
+@settings(max_examples=40)
+def test_a_walk_never_looks_ahead(columns, cut):
+    whole = walk_forward(**columns, config=SMALL)
+    cut = min(cut, len(columns["label"]))
+    part = {name: column[:cut] for name, column in columns.items()}
+    part["learn_at"] = np.minimum(part["learn_at"], cut).astype(np.uint32)
+    early = walk_forward(**part, config=SMALL)
+    assert early.probability.tobytes() == whole.probability[:cut].tobytes()
+    assert early.experts.tobytes() == whole.experts[:cut].tobytes()
+
+
+@given(histories, st.integers(0, 39))
+@settings(max_examples=40)
+def test_a_label_changes_nothing_before_it_is_known(columns, row):
+    n = len(columns["label"])
+    if row >= n:
+        return
+    other = {**columns, "label": columns["label"].copy()}
+    other["label"][row] = 1 - abs(other["label"][row])
+    known = columns["learn_at"][row]
+    a, b = (walk_forward(**c, config=SMALL).probability for c in (columns, other))
+    assert a[:known].tobytes() == b[:known].tobytes()
+
+
+@given(histories)
+@settings(max_examples=20)
+def test_the_same_history_gives_the_same_bits(columns):
+    first, second = (walk_forward(**columns, config=SMALL) for _ in range(2))
+    assert first.probability.tobytes() == second.probability.tobytes()
+    assert bytes_of(first.model) == bytes_of(second.model)
+
+
+def test_without_networks_the_retraining_schedule_does_not_matter():
+    columns = history(60)
+    daily = walk_forward(**columns, config=PLAIN)
+    weekly = walk_forward(
+        **columns, config=ModelConfig(N_INPUTS, RATES, hidden_layers=None, retrain_every=7)
+    )
+    assert daily.probability.tobytes() == weekly.probability.tobytes()
+
+
+def test_the_prior_network_is_an_expert_and_the_personal_one_begins_as_its_copy():
+    parameters = np.random.default_rng(1).normal(0, 1, SMALL.n_parameters).astype(np.float32)
+    prior = Prior(SMALL, network=parameters)
+    model = Model(prior=prior)
+    said = dict(zip(EXPERTS, model.experts([0.2, 0.4, 0.6]), strict=True))
+    assert said["prior"] == said["personal"] != said["rate"]
+    assert (model.tensors()["model.champion"] == parameters).all()
+    assert (model.tensors()["model.challenger"] == parameters).all()
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+def state_of(model):
+    return model.tensors()["model.state"].tobytes()
+
+
+def bytes_of(model):
+    return {name: tensor.tobytes() for name, tensor in model.tensors().items()}
+
+
+@given(histories, st.lists(st.booleans(), max_size=10))
+@settings(max_examples=40)
+def test_goes_on_from_its_tensors_with_the_same_bits(columns, more):
+    model = walk_forward(**columns, config=SMALL).model
+    copy = Model.from_tensors(model.tensors(), SMALL)
+    for positive in more:
+        x = [0.1, 0.5, float(positive)]
+        assert model.predict(x, 1) == copy.predict(x, 1)
+        model.learn(x, 1, int(positive))
+        copy.learn(x, 1, int(positive))
+    assert bytes_of(model) == bytes_of(copy)
+
+
+def test_a_copy_learns_on_its_own():
+    model = Model(PLAIN)
+    copy = model.copy()
+    copy.learn([0, 0.5, 0], 0, 1)
+    assert model.outcomes == 0
+    assert copy.outcomes == 1
+
+
+@given(st.integers(0, PLAIN.n_state - 1), st.sampled_from((np.nan, np.inf, -np.inf, -1e300, 1e300)))
+def test_refuses_a_state_that_no_history_leads_to(index, value):
+    tensors = walk_forward(**history(20), config=PLAIN).model.tensors()
+    tensors["model.state"][index] = value
+    with pytest.raises((NonFiniteError, ConfigError), match="state"):
+        Model.from_tensors(tensors, PLAIN)
+
+
+def test_refuses_a_state_of_another_model():
+    tensors = Model(PLAIN).tensors()
+    with pytest.raises(ShapeError, match=r"model\.state"):
+        Model.from_tensors(tensors, ModelConfig(2, [], hidden_layers=None))
+    with pytest.raises(ShapeError, match=r"model\.champion"):
+        Model.from_tensors({**tensors, "model.state": Model(SMALL).tensors()["model.state"]}, SMALL)
+
+
+@given(st.lists(st.sampled_from((0.0, 0.5, 1.0)), min_size=N_INPUTS, max_size=N_INPUTS), outcomes)
+@settings(max_examples=30)
+def test_every_number_stays_a_number(x, sequence):
+    model = Model(PLAIN)
+    for positive in sequence:
+        model.learn(x, 0, int(positive))
+        assert 0 < model.predict(x) < 1
+    assert all(np.isfinite(tensor).all() for tensor in model.tensors().values())
+    assert model.weights.sum() == pytest.approx(1)
+    Model.from_tensors(model.tensors(), PLAIN)
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"label": np.full(9, 2, np.int8)}, ConfigError, "label: expected 1, 0 or -1, got 2"),
+        ({"slot": np.full(9, 24, np.uint8)}, ConfigError, "slot: expected slots from 0 to 23"),
+        ({"learn_at": np.arange(9, dtype=np.uint32)}, ConfigError, "learn_at: expected rows later"),
+        ({"learn_at": np.full(9, 10, np.uint32)}, ConfigError, "learn_at: expected rows later"),
+        ({"label": np.zeros(8, np.int8)}, ShapeError, "label"),
+        ({"label": np.zeros(9)}, TypeError, "label: expected a one-dimensional numpy array"),
+        ({"X": np.zeros((9, 4), np.float32)}, ShapeError, "X"),
+        ({"X": np.full((9, 3), np.nan, np.float32)}, NonFiniteError, "x: expected finite"),
+    ],
+)
+def test_a_walk_refuses(change, error, message):
+    with pytest.raises(error, match=message):
+        walk_forward(**{**history(9), **change}, config=PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("x", "slot", "label", "error"),
+    [
+        ([0, 0], 0, 1, ShapeError),
+        ([0, 0, np.inf], 0, 1, NonFiniteError),
+        ([0, 0, 0], 24, 1, ConfigError),
+        ([0, 0, 0], 0, -1, ConfigError),
+    ],
+)
+def test_refusing_to_learn_changes_nothing(x, slot, label, error):
+    model = Model(SMALL)
+    before = bytes_of(model)
+    with pytest.raises(error):
+        model.learn(x, slot, label)
+    assert bytes_of(model) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_inputs": 0, "rates": []}, "n_inputs"),
+        ({"n_inputs": 54}, "n_inputs"),
+        ({"rates": [3]}, "rates"),
+        ({"share": 1.0}, "share"),
+        ({"retention": 0.0}, "retention"),
+        ({"quick_retention": 1.1}, "quick_retention"),
+        ({"pull": -1.0}, "pull"),
+        ({"retrain_every": 0}, "retrain_every"),
+        ({"hidden_layers": [300]}, "network"),
+    ],
+)
+def test_a_config_refuses(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig(**{"n_inputs": N_INPUTS, "rates": RATES, **settings})
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ({"mean": np.zeros(3)}, ShapeError),
+        ({"variance": np.full(PLAIN.n_weights, -1.0)}, ConfigError),
+        ({"mean": np.full(PLAIN.n_weights, np.nan)}, ConfigError),
+        ({"experts": np.zeros(len(EXPERTS))}, ConfigError),
+        ({"network": np.zeros(1, np.float32)}, ShapeError),
+    ],
+)
+def test_a_prior_refuses(part, error):
+    with pytest.raises(error):
+        Prior(PLAIN, **part)
+
+
+def test_a_prior_for_other_inputs_is_refused():
+    with pytest.raises(ConfigError, match="prior"):
+        Model(PLAIN, Prior(ModelConfig(N_INPUTS, [0], hidden_layers=None)))
