@@ -13,7 +13,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name 'Cargo.toml' 2>/dev/null) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint test-rust test-python format bench ios xcframework swift wheel clean
+.PHONY: help setup build demo test lint test-rust test-python ios xcframework swift bench quality format wheel clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,21 @@ test-rust: $(VENV)/deps ## Rust unit, property and vector tests
 
 test-python: build ## Python tests, property-based ones included
 	$(OFFLINE) $(BIN)/python -m pytest --quiet
+
+ios: build ## the static library for Apple and other targets: built, checked, executed in an emulator
+	$(BIN)/python tools/ios check
+
+xcframework: $(VENV)/deps ## build/Inhabit.xcframework: device and simulator (unsigned, not checked with Xcode)
+	$(BIN)/python tools/ios xcframework
+
+swift: ## the Swift package, built and tested with the real compiler
+	tools/swift
+
+bench: build ## speed: this package, its rivals and the limit of the machine, in one table
+	$(BIN)/python benches/rivals.py
+
+quality: build ## quality of prediction on real people (DATA=folder), beside its rivals
+	$(BIN)/python benches/quality.py $(if $(DATA),--data $(DATA))
 
 format: $(VENV)/deps ## let the formatters have their way
 	cargo fmt --all
