@@ -30,6 +30,11 @@ else
 endif
 	@touch $@
 
+# Groups of pyproject.toml that only one command needs.
+$(VENV)/group-%: $(VENV)/deps
+	$(if $(UV),$(UV) pip,$(BIN)/python -m pip) install --quiet --group $*
+	@touch $@
+
 # Editable install: Python from python/, the extension built once in release mode beside it.
 $(VENV)/built: $(VENV)/deps $(RUST_SOURCES)
 	$(BIN)/maturin develop --quiet --release --locked $(if $(UV),--uv)
@@ -57,7 +62,7 @@ test-rust: $(VENV)/deps ## Rust unit, property and vector tests
 test-python: build ## Python tests, property-based ones included
 	$(OFFLINE) $(BIN)/python -m pytest --quiet
 
-ios: build ## the static library for Apple and other targets: built, checked, executed in an emulator
+ios: build $(VENV)/group-ios ## the static library for Apple and other targets: built, checked, executed in an emulator
 	$(BIN)/python tools/ios check
 
 xcframework: $(VENV)/deps ## build/Inhabit.xcframework: device and simulator (unsigned, not checked with Xcode)
@@ -66,10 +71,10 @@ xcframework: $(VENV)/deps ## build/Inhabit.xcframework: device and simulator (un
 swift: ## the Swift package, built and tested with the real compiler
 	tools/swift
 
-bench: build ## speed: this package, its rivals and the limit of the machine, in one table
+bench: build $(VENV)/group-bench ## speed: this package, its rivals and the limit of the machine, in one table
 	$(BIN)/python benches/rivals.py
 
-quality: build ## quality of prediction on real people (DATA=folder), beside its rivals
+quality: build $(VENV)/group-quality ## quality of prediction on real people (DATA=folder), beside its rivals
 	$(BIN)/python benches/quality.py $(if $(DATA),--data $(DATA))
 
 format: $(VENV)/deps ## let the formatters have their way
