@@ -18,7 +18,7 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ from inhabit.samples import Samples, samples
 from inhabit.scheduling import DeviceState, Due, is_due
 from inhabit.settings import Settings
 from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Happenings
-from inhabit.timing import LOOK_BACK_DAYS, share_to_come, still_to_come
+from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
 from inhabit.training import Origin, TrainingRun, resume, train
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ SURE: Final = 0.999
 """The probability of what has happened already; of what was skipped, the rest to 1."""
 
 _LOG: Final = "events.sqlite3"
-_DAY_US: Final = 86_400_000_000
+_SECOND_US: Final = 1_000_000
+_DAY_US: Final = 86_400 * _SECOND_US
 # An event this soon after a decision to remind is that reminder, told by the app.
 _SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
 
@@ -393,8 +394,8 @@ class Personalizer:
             look = self._look(at)
             serving = self._served()
 
-            predict = partial(_predict, serving.model, look.slot)
-            effects = shapley(predict, look.x, serving.average)
+            predict = partial(_predict, serving.model, look.question.slot)
+            effects = shapley(predict, look.question.x, serving.average)
             return dict(zip(self._features.names, effects.tolist(), strict=True))
 
     def effects(self, moments: int = 40) -> dict[str, float]:
@@ -424,6 +425,7 @@ class Personalizer:
         """
         with self._lock:
             look = self._look(at)
+            serving = self._served()
             recent = self.log.decisions(self.subject, look.now_us - 2 * _DAY_US, look.now_us + 1)
             state = PolicyState(
                 now=look.now,
@@ -432,13 +434,13 @@ class Personalizer:
                 skipped=look.known == NEGATIVE,
                 reminders=tuple(self._reminders(recent, look.now_us)),
                 previous_zone=_zone(recent),
-                generation=self._served().number,
-                draw=look.day * 256 + look.slot,
+                generation=serving.number,
+                draw=look.question.draw,
             )
             decision = decide(self._policy, state)
             if store:
                 self.log.add_decision(_stored(self.subject, decision, look))
-                self._served().revision = self.log.revision
+                serving.revision = self.log.revision
             return decision
 
     def observe(self) -> int:
@@ -615,11 +617,10 @@ class Personalizer:
             assert layers is not None  # every model we make has networks
             return parameters_to_json(network, layers, version=serving.number)
 
-    def next_moment_us(self, now: datetime) -> int:
+    def next_moment_us(self, now_us: int, offset_s: int) -> int:
         """Return when the next moment of the schedule begins, in microseconds."""
-        offset = _offset_s(now)
-        local = LocalClock.fixed(offset)
-        moment = moment_at(local, self._schedule, NEXT_MOMENT, us_from_datetime(now), offset)
+        clock = LocalClock.fixed(offset_s)
+        moment = moment_at(clock, self._schedule, NEXT_MOMENT, now_us, offset_s)
         return int(moment.window_end_us[0])
 
     # --- how ---------------------------------------------------------------------------------
@@ -634,51 +635,62 @@ class Personalizer:
         """Look at one instant: the question that is open, and what is known about it."""
         now = self._now() if at is None else at
         now_us = us_from_datetime(now, "at")
-        asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, _offset_s(now))
-        scheduled = asof.at_last_moment()
-        if scheduled.moments.window_end_us[0] > now_us:
-            asof = scheduled  # its window is open, so this is the question, learnt from its likes
-        moment = asof.moments
-        x = self._features.compute(asof)[0]
-        slot = int(moment.slot[0])
-        look = _Look(
-            now=now,
-            now_us=now_us,
-            x=x,
-            slot=slot,
-            day=int(moment.day[0]),
-            window=(int(moment.window_start_us[0]), int(moment.window_end_us[0])),
-            known=self._known(moment, now_us),
-            probability=self._served().model.predict(x, slot),
-        )
-        return replace(look, probability=self._updated(look))
+        question = self._question(now_us, _offset_s(now))
+        known = self._known(question, now_us)
+        if known != UNKNOWN:
+            probability = SURE if known == POSITIVE else 1.0 - SURE
+        else:
+            share = share_to_come(
+                question.delays_us, question.length_us, now_us - question.window[0]
+            )
+            probability = still_to_come(question.probability, share)
+        return _Look(now, now_us, question, known, probability)
 
-    def _updated(self, look: _Look) -> float:
-        """Return the probability, given what has happened in the window so far."""
-        if look.known != UNKNOWN:
-            return SURE if look.known == POSITIVE else 1.0 - SURE
-        start_us, end_us = look.window
-        if look.now_us <= start_us:
-            return look.probability
+    def _question(self, now_us: int, offset_s: int) -> _Question:
+        """Return the question that is open: that of the last scheduled moment, if its window is.
+
+        What is answered to it at its moment stays the answer: nothing recorded later changes what
+        was known then. So it is computed once.
+        """
+        serving = self._served()
+        last = serving.question
+        if last is not None and last.holds(now_us, offset_s):
+            return last
+        asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, offset_s)
+        scheduled = asof.at_last_moment()
+        is_scheduled = bool(scheduled.moments.window_end_us[0] > now_us)
+        moment = scheduled.moments if is_scheduled else asof.moments
+        x = self._features.compute(scheduled if is_scheduled else asof)[0]
+        slot = int(moment.slot[0])
+        start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
         completed = self.log.columns(
             self.subject,
             start_us - LOOK_BACK_DAYS * _DAY_US,
             start_us,
-            look.now_us,
+            int(moment.at_us[0]),
             kinds=(self._target.kind,),
         )
         completed = completed.select(completed.is_subject(self.subject))
-        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(1_000_000)
-        offset_us = _offset_s(look.now) * 1_000_000
-        share = share_to_come(
-            local_us, start_us + offset_us, end_us + offset_us, look.now_us + offset_us
+        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(_SECOND_US)
+        question = _Question(
+            moment=moment,
+            until_us=min(end_us, self.next_moment_us(now_us, offset_s)) if is_scheduled else now_us,
+            offset_s=offset_s,
+            x=x,
+            slot=slot,
+            window=(start_us, end_us),
+            delays_us=first_delays(local_us, start_us + offset_s * _SECOND_US, end_us - start_us),
+            probability=serving.model.predict(x, slot),
         )
-        return still_to_come(look.probability, share)
+        serving.question = question
+        return question
 
-    def _known(self, moment: Moments, now_us: int) -> int:
+    def _known(self, question: _Question, now_us: int) -> int:
         """Return whether the question is answered already: done, skipped, or open."""
+        moment = question.moment
         start_us = moment.day_start_us if self._target.once else moment.window_start_us
-        return int(self._evidence(start_us, moment.window_end_us).known_at(now_us)[0])
+        evidence = self._evidence(start_us, moment.window_end_us)
+        return int(evidence.known_at(now_us + 1)[0])  # what is recorded now is known now
 
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""
@@ -803,16 +815,40 @@ class Personalizer:
             yield GenerationStore(folder)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """Does the target occur in this window? With the answer as of its moment."""
+
+    moment: Moments
+    until_us: int
+    offset_s: int
+    x: NDArray[np.float32]
+    slot: int
+    window: tuple[int, int]
+    delays_us: NDArray[np.int64]
+    probability: float
+
+    @property
+    def length_us(self) -> int:
+        return self.window[1] - self.window[0]
+
+    @property
+    def draw(self) -> int:
+        """A number of its own: one question, one draw."""
+        return int(self.moment.day[0]) * 256 + self.slot
+
+    def holds(self, now_us: int, offset_s: int) -> bool:
+        """Return whether it is still the open question."""
+        return self.moment.at_us[0] <= now_us < self.until_us and offset_s == self.offset_s
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One instant: what is known, and what it means."""
+    """One instant: the question, and the answer to it now."""
 
     now: datetime
     now_us: int
-    x: NDArray[np.float32]
-    slot: int
-    day: int
-    window: tuple[int, int]
+    question: _Question
     known: int
     probability: float
 
@@ -837,6 +873,7 @@ class _Serving:
         )
         self.revision = me.log.revision
         self.next_us = 0  # the next scheduled moment: when there may be something to learn
+        self.question: _Question | None = None
         self.after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
         self._me = me
 
@@ -856,7 +893,8 @@ class _Serving:
             self.model.learn(table.features[row], int(table.slot[row]), int(table.label[row]))
         if len(table):
             self.after_us = int(table.moments.at_us[-1])
-        self.next_us = me.next_moment_us(now)
+        self.next_us = me.next_moment_us(us_from_datetime(now), _offset_s(now))
+        self.question = None
 
 
 def _predict(model: Model, slot: int, x: NDArray[np.float32]) -> float:
@@ -879,15 +917,15 @@ def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:
         subject=subject,
         at_us=look.now_us,
         utc_offset_s=_offset_s(look.now),
-        slot=look.slot,
-        window_start_us=look.window[0],
-        window_end_us=look.window[1],
+        slot=look.question.slot,
+        window_start_us=look.question.window[0],
+        window_end_us=look.question.window[1],
         action=decision.action,
         probability=decision.probability,
         propensity=decision.propensity,
         generation=decision.generation,
         reasons=decision.reasons,
-        features=look.x.astype("<f4").tobytes(),
+        features=look.question.x.astype("<f4").tobytes(),
         zone=decision.zone,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LOOK_BACK_DAYS", "share_to_come", "still_to_come"]
+__all__ = ["LOOK_BACK_DAYS", "first_delays", "share_to_come", "still_to_come"]
 
 LOOK_BACK_DAYS: Final = 64
 """How many days of completions tell the time of day."""
@@ -25,22 +25,56 @@ _DAY_US: Final = 86_400_000_000
 _STRENGTH: Final = 2.0
 
 
-def share_to_come(
-    completed_us: NDArray[np.int64], start_us: int, end_us: int, now_us: int
-) -> float:
-    """Return the share of completions that come later in the window than now.
-
-    ``(later + 2 left) / (n + 2)``, where ``left`` is the share of the window that lies ahead, ``n``
-    the number of earlier days with a completion within the hours of the window, and ``later`` how
-    many of these had the first one later in the day than now. Of a window longer than a day nothing
-    but ``left`` is known.
+def first_delays(
+    completed_us: NDArray[np.int64], start_us: int, length_us: int
+) -> NDArray[np.int64]:
+    """Return how long after the hour of a window's start the first completion of each day came.
 
     Parameters
     ----------
     completed_us : ndarray of int64
         When the target occurred, in local time, in microseconds.
-    start_us, end_us, now_us : int
-        The window and the present instant, in local time.
+    start_us : int
+        When the window starts, in local time; only completions before it count.
+    length_us : int
+        How long it is; later completions do not count. Of a window longer than a day none does.
+
+    Returns
+    -------
+    ndarray of int64
+        In microseconds, ascending.
+
+    Examples
+    --------
+    >>> hour = 3_600_000_000
+    >>> mornings = np.array([8 * hour - 24 * hour * day for day in (1, 2, 3)])
+    >>> (first_delays(mornings, 0, 24 * hour) // hour).tolist()
+    [8, 8, 8]
+    """
+    if length_us > _DAY_US + _DAY_US // 24:  # a day with 25 hours is still a day
+        return np.empty(0, dtype=np.int64)
+    day, delay_us = np.divmod(completed_us - start_us, _DAY_US)
+    counts = (day < 0) & (delay_us < length_us)
+    day, delay_us = day[counts], delay_us[counts]
+    order = np.lexsort((delay_us, day))
+    first = np.unique(day[order], return_index=True)[1]
+    return np.sort(delay_us[order][first])
+
+
+def share_to_come(delays_us: NDArray[np.int64], length_us: int, elapsed_us: int) -> float:
+    """Return the share of completions that come later in the window than now.
+
+    ``(later + 2 left) / (n + 2)``, where ``left`` is the share of the window that lies ahead, and
+    ``later`` of the ``n`` delays are longer than the time that has gone.
+
+    Parameters
+    ----------
+    delays_us : ndarray of int64
+        From `first_delays`.
+    length_us : int
+        How long the window is.
+    elapsed_us : int
+        How much of it has gone; negative before it begins.
 
     Returns
     -------
@@ -50,25 +84,14 @@ def share_to_come(
     Examples
     --------
     >>> hour = 3_600_000_000
-    >>> mornings = np.array([8 * hour - 24 * hour * day for day in (1, 2, 3)])
-    >>> share_to_come(mornings, 0, 24 * hour, 6 * hour)
-    0.9
-    >>> share_to_come(mornings, 0, 24 * hour, 12 * hour)
-    0.2
+    >>> mornings = np.array([8, 8, 8]) * hour
+    >>> share_to_come(mornings, 24 * hour, 6 * hour), share_to_come(mornings, 24 * hour, 12 * hour)
+    (0.9, 0.2)
     """
-    if now_us <= start_us:
+    if elapsed_us <= 0:
         return 1.0
-    length_us, elapsed_us = end_us - start_us, now_us - start_us
     left = (length_us - elapsed_us) / length_us
-    if length_us > _DAY_US + _DAY_US // 24:  # a day with 25 hours is still a day
-        return left
-    day, delay_us = np.divmod(completed_us - start_us, _DAY_US)
-    earlier = (day < 0) & (delay_us < length_us)
-    day, delay_us = day[earlier], delay_us[earlier]
-    order = np.lexsort((delay_us, day))
-    first = np.unique(day[order], return_index=True)[1]
-    delays_us = delay_us[order][first]
-    later = int(np.count_nonzero(delays_us > elapsed_us))
+    later = len(delays_us) - int(delays_us.searchsorted(elapsed_us, side="right"))
     return (later + _STRENGTH * left) / (len(delays_us) + _STRENGTH)
 
 
