@@ -1,15 +1,17 @@
 """The mathematics of the core once more, in float64 numpy, as the textbooks have it.
 
-The oracle of the tests and documentation that runs. Nothing here is fast, and nothing is shared with
-the implementation.
+The oracle of the tests, and documentation that runs. Nothing here is fast, and nothing is shared
+with the implementation.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 ACTIVATIONS = {
-    "identity": (lambda z: z, lambda h: np.ones_like(h)),
+    "identity": (lambda z: z, np.ones_like),
     "relu": (lambda z: np.maximum(z, 0.0), lambda h: (h > 0).astype(h.dtype)),
     "tanh": (np.tanh, lambda h: 1.0 - h * h),
     "sigmoid": (lambda z: 1.0 / (1.0 + np.exp(-z)), lambda h: h * (1.0 - h)),
@@ -19,7 +21,7 @@ ACTIVATIONS = {
 def unflatten(parameters, layers):
     """Split flat parameters into (W [n_out, n_in], b [n_out]) per layer."""
     result, at = [], 0
-    for n_in, n_out in zip(layers[:-1], layers[1:], strict=True):
+    for n_in, n_out in pairwise(layers):
         weights = parameters[at : at + n_out * n_in].reshape(n_out, n_in)
         at += n_out * n_in
         result.append((weights, parameters[at : at + n_out]))

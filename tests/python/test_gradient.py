@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import problems
 
+import reference
 from inhabit._native import Network
+from networks import problems
 
 # Single precision, sums of up to a few hundred terms of magnitude about 1.
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-6}
@@ -25,7 +27,7 @@ def _autograd_loss(parameters, layers, hidden, loss, X, y, weight):
         "sigmoid": lambda z: 1.0 / (1.0 + anp.exp(-z)),
     }
     h, at = X, 0
-    for index, (n_in, n_out) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+    for index, (n_in, n_out) in enumerate(pairwise(layers)):
         weights = parameters[at : at + n_out * n_in].reshape(n_out, n_in)
         biases = parameters[at + n_out * n_in : at + n_out * (n_in + 1)]
         at += n_out * (n_in + 1)

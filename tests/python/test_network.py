@@ -8,13 +8,13 @@ import threading
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import problems
 
+import reference
 from inhabit._native import Network
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
+from networks import problems
 
 
 def bits(array):

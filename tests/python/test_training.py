@@ -7,13 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import problems
 
+import reference
 from inhabit._native import Network, TrainingConfig, ensemble, train, train_many
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
+from networks import problems
 
 
 def bits(array):
@@ -64,8 +64,8 @@ def test_follows_the_textbook(problem, config, weighted, anchored):
         )
     )
     train(network, problem.X, problem.y, config, problem.weight if weighted else None)
-    # Adam divides by the root of a mean of squares: where a gradient is nearly 0, a rounding error of
-    # it can turn a whole step around.
+    # Adam divides by the root of a mean of squares: where a gradient is nearly 0, a rounding error
+    # of it can turn a whole step around.
     slack = 2 * config.learning_rate if config.optimizer == "adam" else 0.0
     difference = np.abs(network.parameters - steps[-1])
     assert np.quantile(difference, 0.9) < 2e-4
@@ -271,7 +271,7 @@ def test_runs_beside_other_threads():
         ({"sample_weight": [1, np.nan, 1]}, NonFiniteError, "sample_weight"),
         ({"config": TrainingConfig(anchor=[1.0], l2=1)}, ShapeError, "anchor: expected 321"),
         ({"config": TrainingConfig(anchor=[np.inf] * 321)}, NonFiniteError, "anchor: .* index 0"),
-        ({"config": TrainingConfig(patience=1), "X": np.zeros((1, 10)), "y": [1]}, ConfigError, "2 rows"),
+        ({"config": TrainingConfig(patience=1), "X": [[0] * 10], "y": [1]}, ConfigError, "2 rows"),
         ({"config": TrainingConfig("sgd", 1e5, epochs=9)}, NonFiniteError, "loss: .* epoch"),
     ],
 )  # fmt: skip

@@ -193,7 +193,7 @@ fn exp_lanes<L: Lanes>(x: L) -> L {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
     let shifted = x.mul_add(L::splat(core::f32::consts::LOG2_E), L::splat(SHIFT));
     let n = shifted.sub(L::splat(SHIFT));
-    let r = n.mul_add(L::splat(-0.693_359_375), x);
+    let r = n.mul_add(L::splat(-0.693_359_4), x);
     let r = n.mul_add(L::splat(2.121_944_4e-4), r);
     let p = L::splat(1.987_569_1e-4);
     let p = p.mul_add(r, L::splat(1.398_199_9e-3));

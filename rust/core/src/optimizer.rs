@@ -51,7 +51,7 @@ impl Optimizer {
                 fraction("beta1", beta1)?;
                 fraction("beta2", beta2)?;
                 // Smaller would vanish in single precision, and 0 / 0 with it.
-                if epsilon >= 1e-30 && epsilon <= 1.0 {
+                if (1e-30..=1.0).contains(&epsilon) {
                     Ok(())
                 } else {
                     let expected = "a number in [1e-30, 1]";

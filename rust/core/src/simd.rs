@@ -222,8 +222,8 @@ pub(crate) mod x86 {
             unsafe { _xgetbv(0) }
         }
         let has = |register: u32, bits: &[u32]| bits.iter().all(|bit| register >> bit & 1 == 1);
-        // SAFETY (all of them): every x86-64 processor has CPUID, and leaf 0 says how far it goes.
         #[allow(unused_unsafe)] // safe to call since Rust 1.94
+        // SAFETY: every x86-64 processor has CPUID, and leaf 0 says how far it goes.
         let (highest, basic) = unsafe { (__cpuid(0).eax, __cpuid(1)) };
         let (fma, osxsave, avx) = (12, 27, 28);
         if highest < 7 || !has(basic.ecx, &[fma, osxsave, avx]) {
@@ -231,8 +231,8 @@ pub(crate) mod x86 {
         }
         // SAFETY: OSXSAVE says that the operating system enabled XGETBV.
         let saved = unsafe { saved_registers() };
-        // SAFETY: leaf 7 exists.
         #[allow(unused_unsafe)]
+        // SAFETY: leaf 7 exists.
         let extended = unsafe { __cpuid_count(7, 0) };
         let (ymm, zmm) = (0x06, 0xe6);
         let avx2 = saved & ymm == ymm && has(extended.ebx, &[5]);

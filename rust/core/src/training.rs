@@ -317,19 +317,15 @@ impl Training {
         }
         let mut left = batches;
         let mut numbers = Numbers::load(&self.network, memory, anchor);
-        let outcome = loop {
-            if left == 0 || self.status != Status::Running {
-                break Ok(self.status);
-            }
+        let mut outcome = Ok(());
+        while left > 0 && self.status == Status::Running && outcome.is_ok() {
             left -= self.run_within_epoch(samples, &mut numbers, left);
             if self.position == self.training_rows {
-                if let Err(error) = self.end_epoch(samples, &mut numbers, observe) {
-                    break Err(error);
-                }
+                outcome = self.end_epoch(samples, &mut numbers, observe);
             }
-        };
+        }
         numbers.save();
-        outcome
+        outcome.map(|()| self.status)
     }
 
     /// Trains at most `batches` batches of the current epoch; returns how many.

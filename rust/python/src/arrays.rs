@@ -18,13 +18,13 @@ pub(crate) struct Floats<'py> {
 impl<'py> Floats<'py> {
     /// Reads `value`, an array or anything that numpy can convert to float32.
     pub(crate) fn read(argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(array) = value.cast::<PyArrayDyn<f32>>() {
-            if array.is_c_contiguous() {
-                let array = array
-                    .try_readonly()
-                    .map_err(|e| PyTypeError::new_err(format!("{argument}: {e}")))?;
-                return Ok(Self { array, argument });
-            }
+        if let Ok(array) = value.cast::<PyArrayDyn<f32>>()
+            && array.is_c_contiguous()
+        {
+            let array = array
+                .try_readonly()
+                .map_err(|error| PyTypeError::new_err(format!("{argument}: {error}")))?;
+            return Ok(Self { array, argument });
         }
         let converted = convert(value).map_err(|error| {
             let py = value.py();

@@ -8,7 +8,7 @@ use pyo3::{prelude::*, types::PyTuple};
 use rayon::prelude::*;
 
 use crate::{
-    error::{ConfigError, IntoPyResult, ShapeError},
+    error::{ConfigError, IntoPyResult, NativeError, ShapeError},
     network::{Data, Network},
     training::TrainingConfig,
 };
@@ -79,9 +79,8 @@ pub(crate) fn train_many<'py>(
                     .map_err(|error| (index, error))
             })
         })
-        .or_else(|(index, error)| {
-            let error = Err::<(), _>(error).into_py().unwrap_err();
-            Err(of_person(py, slice * PEOPLE_PER_SLICE + index, error))
+        .map_err(|(index, error)| {
+            of_person(py, slice * PEOPLE_PER_SLICE + index, NativeError::from(error).into())
         })?;
         py.check_signals()?;
         if let Some(progress) = progress {
