@@ -66,31 +66,42 @@ struct History {
 }
 
 extension History {
-    /// What a store tells about this instant, reading a bounded number of its events.
+    /// What was known at the last scheduled moment, while its window is open, or else at this instant.
+    ///
+    /// Reads a bounded number of the store's events.
     static func live(
         _ store: any EventStore, target: Target, schedule: Schedule, now: LocalInstant
     ) throws -> AsOf {
         let at = now.microseconds
-        let began = try store.firstOccurrence(subject: target.subject, recordedBefore: at) ?? never
         let today = now.localDay(startingAt: schedule.dayStart)
         var days = length / schedule.times.count + 1
-        var clock: LocalClock
-        var windows: [Moment]
+        var (windows, moment): ([Moment], Moment)
+        var began: Int64
         repeat {
             // As if local time were UTC: a margin of days is more than any offset.
             let since = schedule.localStart(ofDay: today - days - Schedule.marginDays)
-            clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
+            let clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
             windows = schedule.moments(on: clock, window: target.window, days: today - days...today + 2)
+            let scheduled = windows[..<windows.partitionIndex { $0.at.microseconds > at }].last
+            let isOpen = scheduled.map { $0.windowEnd > at } ?? false
+            moment = isOpen ? scheduled! : schedule.moment(at: now, on: clock, window: target.window)
+            began = try store.firstOccurrence(
+                subject: target.subject, recordedBefore: moment.at.microseconds) ?? never
             days *= 2  // long windows, or moments swallowed by jumps of the clock
-        } while windows.partitionIndex { $0.windowEnd + target.grace > at } < length && windows[0].windowEnd > began
+        } while !reachesBack(windows, from: moment, began: began, grace: target.grace)
 
-        let moment = schedule.moment(at: now, on: clock, window: target.window)
         var query = EventQuery(subject: target.subject)
         query.types = [target.type, target.skipType, .appOpened, .reminderTapped].compactMap { $0 }
         query.since = (windows.map { min($0.dayStart, $0.windowStart) } + [moment.dayStart]).min()
-        query.recordedBefore = at
+        query.recordedBefore = moment.at.microseconds
         let events = try store.events(query)
         return History(events: events, target: target, windows: windows, began: began).asOf(moment)
+    }
+
+    /// Whether the windows hold the whole history of a moment.
+    private static func reachesBack(_ windows: [Moment], from moment: Moment, began: Int64, grace: Int64) -> Bool {
+        let closed = windows.partitionIndex { $0.windowEnd + grace > moment.at.microseconds }
+        return closed >= length || windows[0].windowEnd <= began
     }
 }
 

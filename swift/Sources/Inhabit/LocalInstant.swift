@@ -65,9 +65,6 @@ public struct ClockTime: Hashable, Sendable, Codable, Comparable {
 
     /// 04:00, when a day begins unless you say otherwise: what is done at 01:00 belongs to the evening before.
     public static let dayStart = ClockTime(unchecked: 4, 0)
-    static let noon = ClockTime(unchecked: 12, 0)
-    static let evening = ClockTime(unchecked: 17, 0)
-    static let night = ClockTime(unchecked: 20, 0)
     static let quietFrom = ClockTime(unchecked: 22, 0)
     static let quietTo = ClockTime(unchecked: 7, 0)
 

@@ -36,8 +36,9 @@ public actor Personalizer {
         /// What is predicted; its subject is the personalizer's. Once a day is enough, unless you say otherwise;
         /// that counts only where the window is the rest of the day.
         public var target = Target.onceADay
-        /// The moments that are learnt from; predictions may be asked for at any time.
-        public var schedule = Schedule.usual
+        /// When the question is asked anew; each time is an example to learn from. By default once a day.
+        /// Predictions may be asked for at any time.
+        public var schedule = Schedule()
         /// What to do with a probability; its day begins when the schedule's does.
         public var policy = DecisionPolicy()
         /// How many generations stay on disk.
@@ -134,13 +135,19 @@ public actor Personalizer {
 
     // MARK: - Predict and decide
 
-    /// The calibrated probability that the target occurs in the window: strictly between 0 and 1.
+    /// The probability of what has happened already; of what was skipped, the rest to 1.
+    public static let sure = 0.999
+
+    /// The calibrated probability that the target occurs in the window that is open: strictly between 0 and 1.
+    ///
+    /// That is the window of the last scheduled moment: with the usual settings, the day. What has happened in
+    /// it so far counts, and so does that nothing has happened yet.
     ///
     /// - Parameter at: as of this instant; by default now.
     /// - Throws: ``InhabitError``
     public func predict(at: LocalInstant? = nil) throws -> Double { try look(at).probability }
 
-    /// The features that a prediction rests on.
+    /// The features that a prediction rests on: those of the last scheduled moment.
     ///
     /// - Throws: ``InhabitError``
     public func features(at: LocalInstant? = nil) throws -> HabitFeatures { try look(at).features }
@@ -155,13 +162,12 @@ public actor Personalizer {
     /// - Throws: ``InhabitError``
     public func decide(at: LocalInstant? = nil, isKept: Bool = true) throws -> Decision {
         let look = try look(at)
-        let (moment, now) = (look.moment, look.moment.at)
+        let (moment, now) = (look.moment, look.now)
         let since = now.microseconds - 2 * microsecondsPerDay
         let recent = try store.decisions(subject: subject, since: since)
             .filter { $0.decision.at.microseconds <= now.microseconds }
         var state = PolicyState(now: now, probability: look.probability)
-        let known = try known(of: moment)
-        (state.done, state.skipped) = (known == .positive, known == .negative)
+        (state.done, state.skipped) = (look.known == .positive, look.known == .negative)
         state.reminders = try reminders(recent, since: since, until: now.microseconds)
         state.previousZone = recent.last?.decision.zone
         state.generation = try served().number
@@ -176,37 +182,55 @@ public actor Personalizer {
         return decision
     }
 
+    /// One instant: the question that is open, and what is known about it.
     private struct Look {
+        let now: LocalInstant
         let moment: Moment
         let features: HabitFeatures
-        let probability: Double
+        let known: Label
+        var probability: Double
     }
 
     private func look(_ at: LocalInstant?) throws -> Look {
         let now = at ?? clock()
         let asOf = try History.live(store, target: target, schedule: settings.schedule, now: now)
-        let features = HabitFeatures(asOf)
-        let said = try served().model.predict(features.inputs, slot: asOf.moment.slot)
-        return Look(moment: asOf.moment, features: features, probability: said.probability)
+        let (moment, features) = (asOf.moment, HabitFeatures(asOf))
+        let said = try served().model.predict(features.inputs, slot: moment.slot)
+        var look = Look(
+            now: now, moment: moment, features: features, known: try known(of: moment, at: now),
+            probability: said.probability)
+        look.probability = try updated(look)
+        return look
     }
 
     /// Whether the question is answered already: done, skipped, or open.
-    private func known(of moment: Moment) throws -> Label {
-        var begun = moment.dayStart
-        switch target.window {
-        case .restOfDay: break
-        case .nextMoment: begun += settings.schedule.offsets[moment.slot]
-        case .nextDay, .duration: return .unknown
-        }
-        begun = min(begun, moment.at.microseconds)
+    private func known(of moment: Moment, at now: LocalInstant) throws -> Label {
+        let start = target.once ? moment.dayStart : moment.windowStart
         var query = EventQuery(subject: subject)
         query.types = [target.type, target.skipType].compactMap { $0 }
-        (query.since, query.until) = (begun, moment.windowEnd)
+        (query.since, query.until) = (start, moment.windowEnd)
         let events = try store.events(query)
         let happened = Happenings(events, type: target.type, subjects: [subject])
         let skipped = Happenings(events, type: target.skipType, subjects: [subject])
-        return Evidence(target, happened: happened, skipped: skipped, from: begun, to: moment.windowEnd)
-            .known(at: moment.at.microseconds)
+        return Evidence(target, happened: happened, skipped: skipped, from: start, to: moment.windowEnd)
+            .known(at: now.microseconds)
+    }
+
+    /// The probability, given what has happened in the window so far.
+    private func updated(_ look: Look) throws -> Double {
+        guard look.known == .unknown else { return look.known == .positive ? Self.sure : 1 - Self.sure }
+        let (start, now) = (look.moment.windowStart, look.now.microseconds)
+        guard now > start else { return look.probability }
+        var query = EventQuery(subject: subject)
+        query.exactSubject = true
+        query.types = [target.type]
+        (query.since, query.until) = (start - Timing.lookBackDays * microsecondsPerDay, start)
+        query.recordedBefore = now
+        let completed = try store.events(query).map(\.occurredAt.localMicroseconds)
+        let offset = Int64(look.now.utcOffset) * microsecondsPerSecond
+        let share = Timing.shareToCome(
+            completed, start: start + offset, end: look.moment.windowEnd + offset, now: now + offset)
+        return Timing.stillToCome(look.probability, share: share)
     }
 
     /// When reminders were given lately, decided here or told by the app.
@@ -301,11 +325,11 @@ public actor Personalizer {
     public func trainingSamples() throws -> [TrainingSample] { try samples().trainingSamples }
 
     private func samples() throws -> Samples {
-        let now = clock().microseconds
+        let end = clock().microseconds + 1  // a moment that begins now is one of them
         var query = EventQuery()
-        query.recordedBefore = now
+        query.recordedBefore = end
         return Samples(
-            events: try store.events(query), target: target, schedule: settings.schedule, before: now)
+            events: try store.events(query), target: target, schedule: settings.schedule, before: end)
     }
 
     /// The generation that has walked furthest, finished or not.
@@ -424,11 +448,6 @@ extension Target {
         target.once = true
         return target
     }
-}
-
-extension Schedule {
-    /// 04:00, 12:00, 17:00 and 20:00: what a day's habit is usually asked about.
-    public static let usual = Schedule(sorted: [.dayStart, .noon, .evening, .night], dayStart: .dayStart)
 }
 
 /// From 0001-01-01, the first day of Python's calendar, to 1970-01-01.

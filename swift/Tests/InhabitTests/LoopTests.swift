@@ -32,6 +32,7 @@ final class LoopTests: XCTestCase {
 
     func testALiveLookGivesTheSameBits() throws {
         let loop: LoopVectors = try vectors("loop.json")
+        let hour: Int64 = 3_600_000_000
         for vector in loop.cases {
             let (events, target, schedule) = try vector.question()
             let store = try SQLiteEventStore(url: temporaryFolder().appendingPathComponent("events.sqlite"))
@@ -40,6 +41,13 @@ final class LoopTests: XCTestCase {
             for (moment, expected) in zip(samples.moments, samples.features) {
                 let asOf = try History.live(store, target: target, schedule: schedule, now: moment.at)
                 XCTAssertEqual(HabitFeatures(asOf), expected, "\(vector.name) at \(moment.at)")
+                // Later in the window, the question is still that of its moment.
+                var later = moment.at
+                later.microseconds += (min(moment.windowEnd, moment.at.microseconds + hour) - 1 - later.microseconds)
+                guard later.microseconds >= moment.windowStart else { continue }
+                let again = try History.live(store, target: target, schedule: schedule, now: later)
+                guard again.moment.at == moment.at else { continue }
+                XCTAssertEqual(HabitFeatures(again), expected, "\(vector.name) at \(later)")
             }
         }
     }
