@@ -21,7 +21,7 @@ _APPLICATION_ID: Final = 0x696E6862  # "inhb": tells our files from other SQLite
 _OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 _PURGE_PENDING: Final = "purge_pending"
 
-_SETTINGS: Final = (
+SETTINGS: Final = (
     "journal_mode = WAL",  # readers do not wait for the writer
     "synchronous = FULL",  # every commit is synced: acknowledged means kept
     "fullfsync = ON",  # macOS: all the way to the disk, as fsync is elsewhere
@@ -215,7 +215,7 @@ class Database:
         )
         try:
             _refuse_foreign(connection, self.path)
-            for setting in _SETTINGS:
+            for setting in SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             _migrate(connection)
             self._finish_purge(connection)
