@@ -4,6 +4,7 @@ Written from the formulas in the documentation of ``rust/core``, with `math` and
 place of the core's own functions and packed triangles.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -41,7 +42,7 @@ class Rates:
         in_slot = (sum(own) + 4 * overall) / (len(own) + 4)
         after = overall
         if ys:
-            following = [b for a, b in zip(ys, ys[1:], strict=False) if a == ys[-1]]
+            following = [b for a, b in itertools.pairwise(ys) if a == ys[-1]]
             after = (sum(following) + 3 * overall) / (len(following) + 3)
         last = ys[-1] if ys else 0.5
         return overall, moving, in_slot, after, last, own[-1] if own else 0.5
