@@ -76,20 +76,13 @@ def pack(
     settings, counts : mapping, optional
         How it was made, and of how much; for the manifest.
     """
-    tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = {
-        "prior.mean": prior.mean,
-        "prior.variance": prior.variance,
-        "prior.experts": prior.experts,
-    }
-    if prior.network is not None:
-        tensors["prior.network"] = prior.network
     manifest = Manifest(
         schema=feature_set.schema_hash,
         features=feature_set.names,
         counts=dict(counts or {}),
         settings={**(settings or {}), "schema": feature_set.schema},
     )
-    return Generation(tensors, manifest)
+    return Generation(prior.tensors(), manifest)
 
 
 def read(source: str | os.PathLike[str] = BUILTIN) -> Generation:
