@@ -88,13 +88,36 @@ def test_offset_changes(benchmark, log_of, count):
     assert benchmark(log.offset_changes, now_us - 128 * DAY_US, now_us)
 
 
-@pytest.mark.benchmark(group="predict")
-def test_predict_with_100_000_events(benchmark, tmp_path, size):
-    """From SQLite to probability, nothing cached between calls but the model."""
-    with Personalizer.open("meditate", tmp_path, clock=lambda: NOW) as me:
+@pytest.fixture(scope="module")
+def me(tmp_path_factory, size):
+    clock = iter(range(10**9))
+    with Personalizer.open(
+        "meditate",
+        tmp_path_factory.mktemp("home"),
+        clock=lambda: NOW + timedelta(milliseconds=next(clock)),
+    ) as me:
         me.log.append_rows(life(size(100_000)))
         me.predict()  # loads the model and catches up, once
-        assert 0.0 < benchmark(me.predict) < 1.0
+        yield me
+
+
+@pytest.mark.benchmark(group="predict, 100,000 events")
+def test_predict_again(benchmark, me):
+    """From the log to a probability, nothing having happened since the last one."""
+    assert 0.0 < benchmark(me.predict) < 1.0
+
+
+@pytest.mark.benchmark(group="predict, 100,000 events")
+def test_predict_after_an_event(benchmark, me):
+    """The same, just after something was recorded."""
+    benchmark.pedantic(me.predict, setup=lambda: me.record("app_opened") and None, rounds=200)
+
+
+@pytest.mark.benchmark(group="predict, 100,000 events")
+def test_predict_as_of_another_instant(benchmark, me):
+    """The same, each time as of another instant of the last month."""
+    instants = iter(range(10**9))
+    benchmark(lambda: me.predict(NOW - timedelta(minutes=7 * (next(instants) % 6_000))))
 
 
 @pytest.mark.benchmark(group="record")
