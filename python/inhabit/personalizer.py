@@ -209,6 +209,8 @@ class Personalizer:
         clock: Callable[[], datetime],
         device: Callable[[], DeviceState],
     ) -> None:
+        if not isinstance(subject, str) or not subject:
+            raise ConfigError(f"subject: expected a name such as 'meditate', got {subject!r}")
         self.subject = subject
         self.home = home
         self.settings = settings
@@ -338,15 +340,19 @@ class Personalizer:
             A time without offset, a value that is no number.
         """
         with self._lock:
-            now = self._now()
-            recorded_at = now if occurred_at is None else max(now, occurred_at)
+            recorded_at = self._now()
+            if occurred_at is not None and occurred_at.utcoffset() is not None:
+                recorded_at = max(recorded_at, occurred_at)
             about = self.subject if subject is None else subject
-            event = self.log.record(
-                kind, about, occurred_at=occurred_at, recorded_at=recorded_at, value=value, id=id
-            )
-            if self._serving is not None:  # what is recorded now changes no label of the past
-                self._serving.revision = self.log.revision
-            return event
+            with self._own_write():  # what is recorded now changes no label of the past
+                return self.log.record(
+                    kind,
+                    about,
+                    occurred_at=occurred_at,
+                    recorded_at=recorded_at,
+                    value=value,
+                    id=id,
+                )
 
     def record_all(self, rows: Iterable[EventRow]) -> int:
         """Keep many events, told by an importer or another device; return how many were new.
@@ -357,11 +363,11 @@ class Personalizer:
             rows = list(rows)
             if not rows:
                 return 0
-            added = self.log.append_rows(rows)
             oldest_us = min(row.recorded_at_us for row in rows)
-            if self._serving is not None and oldest_us >= self._serving.after_us:
-                self._serving.revision = self.log.revision
-            return added
+            if self._serving is not None and oldest_us < self._serving.after_us:
+                self._serving = None
+            with self._own_write():
+                return self.log.append_rows(rows)
 
     # --- predict and decide ------------------------------------------------------------------
 
@@ -439,8 +445,8 @@ class Personalizer:
             )
             decision = decide(self._policy, state)
             if store:
-                self.log.add_decision(_stored(self.subject, decision, look))
-                serving.revision = self.log.revision
+                with self._own_write():
+                    self.log.add_decision(_stored(self.subject, decision, look))
             return decision
 
     def observe(self) -> int:
@@ -457,14 +463,12 @@ class Personalizer:
             start = np.array([decision.window_start_us for decision in closed], dtype=np.int64)
             end = np.array([decision.window_end_us for decision in closed], dtype=np.int64)
             label = self._evidence(start, end).labels(now_us)
-            joined = self.log.set_outcomes(
-                (decision.id, int(outcome))
-                for decision, outcome in zip(closed, label, strict=True)
-                if decision.id is not None
-            )
-            if self._serving is not None:
-                self._serving.revision = self.log.revision
-            return joined
+            with self._own_write():
+                return self.log.set_outcomes(
+                    (decision.id, int(outcome))
+                    for decision, outcome in zip(closed, label, strict=True)
+                    if decision.id is not None
+                )
 
     # --- learn -------------------------------------------------------------------------------
 
@@ -532,18 +536,34 @@ class Personalizer:
             Events of this subject in a range of time, with offset.
         everything : bool
             All events of all subjects, all decisions.
+
+        Raises
+        ------
+        ConfigError
+            Nothing is named, or more than one of these. Nothing is changed.
+        StorageError
+            The rows are gone, but another process is reading and keeps SQLite from cleaning up; it
+            does so when the log is opened next.
         """
         with self._lock:
-            if ids is not None:
-                gone = self.log.forget(ids=tuple(ids))
-            elif everything:
-                gone = self.log.forget(everything=True)
-            else:
-                gone = self.log.forget(subject=self.subject, since=since, until=until)
-            # An app launch, say, is known to every subject, so every subject's generations go.
+            about = None if ids is not None or everything else self.subject
+            named = (ids is not None) + everything + (since is not None or until is not None)
+            if named != 1 or isinstance(ids, str):
+                raise ConfigError(
+                    "forget: expected a collection of ids, or since and/or until, or "
+                    "everything=True"
+                )
+            for name, bound in (("since", since), ("until", until)):
+                if bound is not None:
+                    us_from_datetime(bound, name)
+            # What was learnt goes first: whatever happens next, nothing outlives its events. An
+            # app launch, say, is known to every subject, so the generations of all of them go.
+            self._serving = None
             for store in self._all_stores():
                 store.purge()
-            self._serving = None
+            gone = self.log.forget(
+                ids=ids, subject=about, since=since, until=until, everything=everything
+            )
             if not everything:
                 self._train(self.samples(), None, None, lambda: False, None)
             return gone
@@ -595,7 +615,7 @@ class Personalizer:
         """Say in words what is predicted."""
         window = str(self._target.window)
         words = {
-            "rest-of-day": "in the rest of the day",
+            "rest-of-day": "today",
             "next-day": "tomorrow",
             "next-moment": "before the next moment",
         }
@@ -624,6 +644,20 @@ class Personalizer:
         return int(moment.window_end_us[0])
 
     # --- how ---------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _own_write(self) -> Iterator[None]:
+        """Write something that changes nothing of what is served, and do not mistake it for more.
+
+        Inside of the transaction nobody else can write, so a revision that was up to date before
+        is so afterwards; one that was not stays behind, and is noticed.
+        """
+        with self.log.transaction():
+            serving = self._serving
+            is_current = serving is not None and serving.revision == self.log.revision
+            yield
+            if serving is not None and is_current:
+                serving.revision = self.log.revision
 
     def _now(self) -> datetime:
         now = self._clock()

@@ -99,8 +99,10 @@ class Group(click.Group):
             return super().invoke(ctx)
         except InhabitError as error:
             raise _Failure(str(error)) from error
-        except FileNotFoundError as error:
-            raise _Failure(f"{error.filename}: no such file") from error
+        except OSError as error:
+            if error.filename is None:  # a broken pipe is click's to handle
+                raise
+            raise _Failure(f"{error.filename}: {error.strerror}") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order in which the commands were added: that of a first day."""

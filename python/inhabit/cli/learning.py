@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import replace as replace_in
 from datetime import time, timedelta
@@ -268,7 +269,12 @@ def replay(
     prior = _prior(prior_name)
     people, report = importers.collect(importers.read_file(file), strict=strict)
     _complain(report)
-    with progress_bar(quiet=as_json) as bar:
+    with contextlib.ExitStack() as stack:
+        # Opened before the long work, so that a bad path is known at once.
+        out = None
+        if predictions is not None:
+            out = stack.enter_context(predictions.open("w", encoding="utf-8", newline=""))
+        bar = stack.enter_context(progress_bar(quiet=as_json))
         task = bar.add_task("replaying", total=len(people))
         told = run(
             people,
@@ -277,8 +283,7 @@ def replay(
             prior=prior,
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
-    if predictions is not None:
-        with predictions.open("w", encoding="utf-8", newline="") as out:
+        if out is not None:
             write_csv(told, out)
     summary = told.summary()
     emit(summary, _summary_table(summary), as_json=as_json)
