@@ -186,6 +186,14 @@ def test_no_history_means_no_opinion():
     assert live.labels.shape == (1, HISTORY)
 
 
+def test_a_window_that_closed_as_the_log_began_is_no_history():
+    """The first event is at 04:00 sharp: the day before says nothing about this person."""
+    start = datetime(2026, 3, 2, 4, tzinfo=UTC)
+    done = [EventRow.checked("habit_completed", start + timedelta(days=d)) for d in (0, 1)]
+    _, x = described(done, Target(), Schedule(), DEFAULT_FEATURES)
+    assert x[:, 1].tolist() == [0.5, np.float32(2 / 3)]
+
+
 # --- own features -------------------------------------------------------------
 
 
