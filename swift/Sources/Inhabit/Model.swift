@@ -61,7 +61,9 @@ public struct Model: Sendable {
         let status = inhabit_model_predict(
             &memory, memory.count * 8, inputs, inputs.count, try Self.slot(slot), &said)
         try check(status, argument: "inputs")
-        let experts = withUnsafeBytes(of: said.experts) { Array($0.bindMemory(to: Double.self)) }
+        let experts = withUnsafeBytes(of: said.experts) { bytes in
+            Array(bytes.bindMemory(to: Double.self).prefix(Int(said.expert_count)))
+        }
         return Prediction(
             probability: said.probability, mixture: said.mixture, experts: experts,
             promotions: Int(said.generation))

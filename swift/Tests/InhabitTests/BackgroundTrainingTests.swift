@@ -83,9 +83,9 @@
 
         private func personalizer() throws -> (Personalizer, URL) {
             let home = try temporaryFolder()
-            let me = try Personalizer.open(subject: "run", home: home, clock: { march(40, 9) })
+            let me = try Personalizer.open(subject: "run", home: home, clock: { march(140, 9) })
             let url = home.appendingPathComponent("events.sqlite3")
-            let done = try (1...39).map {
+            let done = try (1...139).map {
                 try UserEvent(type: .habitCompleted, subject: "run", occurredAt: march($0, 6 + $0 % 12))
             }
             try SQLiteEventStore(url: url).append(done)

@@ -29,6 +29,14 @@ final class PackageTests: XCTestCase {
         }
     }
 
+    func testTheExpertsAreThoseOfTheCore() throws {
+        let url = repository.appendingPathComponent("rust/core/src/model.rs")
+        let core = try String(contentsOf: url, encoding: .utf8)
+        let list = try XCTUnwrap(core.components(separatedBy: "pub const EXPERTS").dropFirst().first)
+        let names = list.components(separatedBy: "];")[0].components(separatedBy: "\"").enumerated()
+        XCTAssertEqual(names.filter { $0.offset % 2 == 1 }.map(\.element), Model.experts)
+    }
+
     func testThereIsNoNetworkCode() throws {
         let text = try sourceText()
         for word in ["URLSession", "import Network", "CFNetwork", "socket(", "NWConnection", "http://", "https://"] {
