@@ -18,8 +18,8 @@ use crate::{
 /// The most weights, the constant counted.
 pub(crate) const MAX_WEIGHTS: usize = 64;
 
-/// The most steps towards the posterior mode of an outcome's log odds; three or four are usual.
-const MODE_STEPS: usize = 60;
+/// The most steps towards the posterior mode of an outcome's log odds; a handful are usual.
+const MODE_STEPS: usize = 100;
 
 /// Length of the state for `n` weights: the mean, then the lower triangle of the covariance by rows.
 pub(crate) const fn len(n: usize) -> usize {
@@ -107,12 +107,14 @@ pub(crate) fn check(state: &[f64], n: usize) -> Result<()> {
 /// The most probable log odds `a` after the outcome, from a Gaussian before it: the root of
 /// `a = mean + variance (outcome - σ(a))`.
 ///
-/// It lies between the mean and the step of the linearised filter, which overshoots far from 0; Newton's
-/// method, kept inside that bracket, finds it to rounding.
+/// It lies between the mean and the step of the linearised filter, which overshoots far from 0. Newton's
+/// method, halving that bracket wherever it would leave it or fail to halve its own step, finds it to
+/// rounding.
 fn posterior_mode(mean: f64, variance: f64, outcome: f64) -> f64 {
     let far = mean + variance * (outcome - math::sigmoid(mean));
     let (mut low, mut high) = if far < mean { (far, mean) } else { (mean, far) };
     let mut a = mean;
+    let mut previous = high - low;
     for _ in 0..MODE_STEPS {
         let p = math::sigmoid(a);
         let value = a - mean - variance * (outcome - p);
@@ -121,11 +123,15 @@ fn posterior_mode(mean: f64, variance: f64, outcome: f64) -> f64 {
         } else {
             low = a;
         }
-        let step = value / (1.0 + variance * p * (1.0 - p));
+        let mut step = value / (1.0 + variance * p * (1.0 - p));
         if step.abs() <= 1e-14 * (1.0 + a.abs()) {
             break;
         }
-        a = if low < a - step && a - step < high { a - step } else { 0.5 * (low + high) };
+        if a - step <= low || a - step >= high || step.abs() > 0.5 * previous {
+            step = a - 0.5 * (low + high);
+        }
+        previous = step.abs();
+        a -= step;
     }
     a
 }

@@ -148,6 +148,8 @@ impl ModelConfig {
         }
         require(self.retrain_every > 0, "retrain_every", "at least 1", 0.0)?;
         require(self.retrain_window > 0, "retrain_window", "at least 1", 0.0)?;
+        let pull = self.training.l2;
+        require((0.0..=1e6).contains(&pull), "pull", "a number in [0, 1e6]", pull)?;
         self.training.check()?;
         require(
             self.training.patience.is_none(),
