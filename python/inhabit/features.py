@@ -187,13 +187,11 @@ class AsOf:
         moment = moment_at(clock, schedule, target.window, now_us, utc_offset_s)
         return cls(LogSource(log, now_us), target, moment, windows, np.array([began_us], np.int64))
 
-    def at_last_moment(self) -> AsOf:
-        """Return what was known at the last scheduled moment, of one that looks at one instant."""
+    def last_scheduled(self) -> Moments:
+        """Return the last moment of the schedule that has begun, of one that looks at one instant."""
         windows = self._windows
         last = int(np.searchsorted(windows.at_us, self.moments.at_us[-1], side="right")) - 1
-        return AsOf(
-            self._source, self.target, windows[last : last + 1], windows, self._began_us[-1:]
-        )
+        return windows[last : last + 1]
 
     def __len__(self) -> int:
         return len(self.moments)

@@ -691,10 +691,14 @@ class Personalizer:
         if last is not None and last.holds(now_us, offset_s):
             return last
         asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, offset_s)
-        scheduled = asof.at_last_moment()
-        is_scheduled = bool(scheduled.moments.window_end_us[0] > now_us)
-        moment = scheduled.moments if is_scheduled else asof.moments
-        x = self._features.compute(scheduled if is_scheduled else asof)[0]
+        moment = asof.last_scheduled()
+        is_scheduled = bool(moment.window_end_us[0] > now_us)
+        if is_scheduled:
+            at_us, then_s = int(moment.at_us[0]), int(moment.utc_offset_s[0])
+            asof = AsOf.of_log(self.log, self._target, self._schedule, at_us, then_s)
+        else:
+            moment = asof.moments
+        x = self._features.compute(asof)[0]
         slot = int(moment.slot[0])
         start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
         completed = self.log.columns(
