@@ -256,6 +256,29 @@ def test_a_reader_in_the_way_is_named_and_the_wish_is_kept(tmp_path):
     log.close()
 
 
+def test_a_file_that_cannot_be_rewritten_is_named_and_the_wish_is_kept(tmp_path, monkeypatch):
+    log = EventLog(tmp_path / "events.db")
+    told(log)
+    emptied = database.Database._empty_write_ahead_log
+
+    def then_fail(self, connection):
+        emptied(self, connection)
+        connection.set_progress_handler(lambda: 1, 100)  # interrupts the next long statement
+
+    with monkeypatch.context() as failing:
+        failing.setattr(database.Database, "_empty_write_ahead_log", then_fail)
+        with pytest.raises(
+            StorageError, match=r"could not be rewritten \(interrupted\).*purge\(\)"
+        ):
+            log.forget(subject=f"subject {CANARY}")
+    log._database._open().set_progress_handler(None, 0)
+    assert log.count() == 4000
+    log.purge()
+    assert canaries_in(tmp_path) == []
+    assert log.get_meta("purge_pending") is None
+    log.close()
+
+
 FORGET = """
 import os, signal, sys
 from inhabit.events import EventLog
@@ -300,7 +323,7 @@ def test_backup_replaces_and_leaves_nothing_beside(tmp_path):
         assert [file.name for file in target.iterdir()] == ["copy.db"]
         with EventLog(target / "copy.db") as copy:
             assert list(copy.events()) == list(log.events())
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match=r"no such folder/copy.db: No such file"):
             log.backup(tmp_path / "no such folder" / "copy.db")
 
 

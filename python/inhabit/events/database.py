@@ -138,8 +138,16 @@ class Database:
             self._purge(self._open())
 
     def _purge(self, connection: sqlite3.Connection) -> None:
-        connection.execute("VACUUM")
-        self._empty_write_ahead_log(connection)
+        try:
+            # First, since it may free the very space that rewriting the file needs.
+            self._empty_write_ahead_log(connection)
+            connection.execute("VACUUM")
+            self._empty_write_ahead_log(connection)
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self.path}: the rows are deleted, but the file could not be rewritten "
+                f"({error}): traces of them may be left. Call purge() once it can"
+            ) from error
         # Only now is the promise kept; a crash before this line repeats the work.
         connection.execute("DELETE FROM meta WHERE key = ?", (_PURGE_PENDING,))
 
@@ -147,7 +155,7 @@ class Database:
         """Purge if a forget was interrupted. While others read, the wish waits."""
         wish = "SELECT TRUE FROM meta WHERE key = ?"
         if connection.execute(wish, (_PURGE_PENDING,)).fetchone():
-            with suppress(StorageError, sqlite3.OperationalError):
+            with suppress(StorageError):
                 self._purge(connection)
 
     def _empty_write_ahead_log(self, connection: sqlite3.Connection) -> None:
@@ -163,21 +171,12 @@ class Database:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy to `path`, complete and on the disk when this returns."""
         target = Path(path)
-        if not self._in_memory and target.exists() and target.samefile(self.path):
-            raise ConfigError(f"path: expected another file than the log itself, got {target}")
-        sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
         with self._lock, self._errors():
             source = self._open()
-            try:
-                _create_private(sibling)
-                with closing(sqlite3.connect(sibling, isolation_level=None)) as copy:
-                    source.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it
-                _sync(sibling)
-                sibling.replace(target)
-                _sync(target.parent)
-            finally:
-                sibling.unlink(missing_ok=True)
+            with self._errors(target):
+                if not self._in_memory and target.exists() and target.samefile(self.path):
+                    raise ConfigError(f"path: expected another file than the log itself: {target}")
+                _back_up(source, target)
 
     # -- opening and letting go --
 
@@ -227,7 +226,8 @@ class Database:
         return connection
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, file: Path | None = None) -> Iterator[None]:
+        path = self.path if file is None else file
         try:
             yield
         except StorageError:
@@ -235,9 +235,24 @@ class Database:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # without the extended part
             meaning = _ADVICE.get(code, "SQLite refused")
-            raise StorageError(f"{self.path}: {meaning} ({error})") from error
+            raise StorageError(f"{path}: {meaning} ({error})") from error
         except OSError as error:
-            raise StorageError(f"{self.path}: {error.strerror or error}") from error
+            raise StorageError(f"{path}: {error.strerror or error}") from error
+
+
+def _back_up(source: sqlite3.Connection, target: Path) -> None:
+    """Copy into a sibling and rename it, so that `target` is the old file or the whole new one."""
+    sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        _create_private(sibling)
+        with closing(sqlite3.connect(sibling, isolation_level=None)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it
+        _sync(sibling)
+        sibling.replace(target)
+        _sync(target.parent)
+    finally:
+        sibling.unlink(missing_ok=True)
 
 
 def _create_private(path: Path) -> None:
