@@ -434,9 +434,9 @@ class EventLog:
         ConfigError
             If nothing is named, or `ids` or `everything` is combined with more.
         StorageError
-            If another process is reading, so that the write-ahead log cannot
-            be emptied yet. The rows are gone; `purge`, or the next opening of
-            the log, finishes the work.
+            If the file cannot be rewritten now, because another process is
+            reading or the disk is full. The rows are gone; `purge`, or the
+            next opening of the log, finishes the work.
         """
         by_range = any(bound is not None for bound in (subject, since, until))
         if (ids is not None) + by_range + bool(everything) != 1:
