@@ -1,0 +1,116 @@
+"""The promotion gate, by simulation: people whose truth is known.
+
+The gate is an anytime-valid test by betting (``rust/core/src/gate.rs``), so it may look after every
+outcome. What is promised: among people without any pattern at most one in twenty ever sees a personal
+network promoted that is no improvement in expectation; with a clear pattern nine in ten have one by
+day 90.
+"""
+
+import numpy as np
+import pytest
+
+from inhabit._native import EXPERTS, ModelConfig, Prior, walk_forward
+
+N_INPUTS, RATES = 3, [0, 1]  # overall rate, rate on days like this one, weekend
+PERSONAL, RATE = EXPERTS.index("personal"), EXPERTS.index("rate")
+
+
+def people(n, days, truth, seed):
+    """Simulate days of people at once: inputs [n, days, 3], outcomes and true probabilities [n, days].
+
+    ``truth(random, weekend)`` gives each person's probabilities by day.
+    """
+    random = np.random.default_rng(seed)
+    weekend = (np.arange(days) + random.integers(7, size=(n, 1))) % 7 >= 5
+    true = truth(random, weekend)
+    outcome = (random.random((n, days)) < true).astype(np.int8)
+    before = np.cumsum(outcome, axis=1) - outcome
+    overall = (before + 1) / (np.arange(days) + 2)
+    alike = np.zeros((n, days))
+    for kind in (False, True):
+        own = weekend == kind
+        done = np.cumsum(own * outcome, axis=1) - own * outcome
+        count = np.cumsum(own, axis=1) - own
+        alike = np.where(own, (done + 3 * overall) / (count + 3), alike)
+    inputs = np.stack([overall, alike, weekend], axis=2).astype(np.float32)
+    return inputs, outcome, true
+
+
+def walk(inputs, outcome, config, prior=None):
+    days = len(outcome)
+    slot, learn_at = np.zeros(days, np.uint8), np.arange(1, days + 1, dtype=np.uint32)
+    return walk_forward(inputs, outcome, slot, learn_at, config, prior)
+
+
+def expected_loss(said, true):
+    return -(true * np.log(said) + (1 - true) * np.log(1 - said))
+
+
+def is_false_promotion(walked, true):
+    """Whether the first promotion, while it was served, was no improvement in expectation."""
+    served = walked.generation == 1
+    if not served.any():
+        return False
+    new = expected_loss(walked.experts[served, PERSONAL], true[served]).mean()
+    old = expected_loss(walked.experts[served, RATE], true[served]).mean()
+    return new >= old
+
+
+def a_rate_each(random, weekend):
+    return np.broadcast_to(random.uniform(0.03, 0.97, (len(weekend), 1)), weekend.shape)
+
+
+def weekends_off(_random, weekend):
+    return np.where(weekend, 0.1, 0.9)
+
+
+WEEKLY = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), retrain_every=7, retrain_window=120)
+
+
+def test_noise_is_not_promoted():
+    inputs, outcome, true = people(1000, 180, a_rate_each, seed=1)
+    false = sum(
+        is_false_promotion(walk(*columns, WEEKLY), truth)
+        for *columns, truth in zip(inputs, outcome, true, strict=True)
+    )
+    assert false <= 50
+
+
+def test_a_clear_pattern_is_promoted_by_day_90():
+    inputs, outcome, _ = people(100, 90, weekends_off, seed=2)
+    promoted = [
+        walk(*columns, WEEKLY).generation[-1] > 0 for columns in zip(inputs, outcome, strict=True)
+    ]
+    assert np.mean(promoted) >= 0.9
+
+
+def test_a_prior_that_knows_the_pattern_already_is_kept():
+    """No improvement is left to find, so the champion stays: the prior network itself."""
+    inputs, outcome, _ = people(40, 90, weekends_off, seed=3)
+    teacher = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), epochs=20)
+    taught = walk(inputs[0], outcome[0], teacher).model.tensors()["model.challenger"]
+    prior = Prior(WEEKLY, network=taught)
+    promoted = [
+        walk(*columns, WEEKLY, prior).generation[-1] > 0
+        for columns in zip(inputs[1:], outcome[1:], strict=True)
+    ]
+    assert np.mean(promoted) <= 0.1
+
+
+def test_nothing_is_promoted_before_there_is_a_challenger():
+    inputs, outcome, _ = people(5, 90, weekends_off, seed=4)
+    never = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), retrain_every=91)
+    for columns in zip(inputs, outcome, strict=True):
+        walked = walk(*columns, never)
+        assert (walked.generation == 0).all()
+        assert (walked.experts[:, PERSONAL] == walked.experts[:, RATE]).all()
+
+
+def test_a_generation_serves_until_the_next_promotion():
+    inputs, outcome, _ = people(10, 90, weekends_off, seed=5)
+    for columns in zip(inputs, outcome, strict=True):
+        walked = walk(*columns, WEEKLY)
+        assert (np.diff(walked.generation.astype(int)) >= 0).all()
+        assert walked.model.generation == pytest.approx(walked.generation[-1], abs=1)
+        served = walked.experts[:, PERSONAL] != walked.experts[:, RATE]
+        assert (served == (walked.generation > 0)).all()
