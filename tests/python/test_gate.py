@@ -1,9 +1,9 @@
 """The promotion gate, by simulation: people whose truth is known.
 
-The gate is an anytime-valid test by betting (``rust/core/src/gate.rs``), so it may look after every
-outcome. What is promised: among people without any pattern at most one in twenty ever sees a personal
-network promoted that is no improvement in expectation; with a clear pattern nine in ten have one by
-day 90.
+The gate is an anytime-valid test by betting (``rust/core/src/gate.rs``), so it may look after
+every outcome. What is promised: among people without any pattern at most one in twenty ever sees a
+personal network promoted that is no improvement in expectation; with a clear pattern nine in ten
+have one by day 90.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ PERSONAL, RATE = EXPERTS.index("personal"), EXPERTS.index("rate")
 
 
 def people(n, days, truth, seed):
-    """Simulate days of people at once: inputs [n, days, 3], outcomes and true probabilities [n, days].
+    """Simulate people: inputs [n, days, 3], outcomes and true probabilities [n, days].
 
     ``truth(random, weekend)`` gives each person's probabilities by day.
     """
