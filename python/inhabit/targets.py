@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import numpy as np
 
 from inhabit.exceptions import ConfigError
-from inhabit.moments import REST_OF_DAY, Window
+from inhabit.moments import NEXT_DAY, REST_OF_DAY, Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +77,8 @@ class Target:
             )
         if self.missing not in {"negative", "unknown"}:
             raise ConfigError(f"missing: expected negative or unknown, got {self.missing!r}")
+        if self.once and self.window == NEXT_DAY:
+            raise ConfigError("once: expected a window on the moment's own day, got next-day")
         if self.grace < timedelta(0):
             raise ConfigError(f"grace: expected a duration of at least 0, got {self.grace}")
 

@@ -27,13 +27,18 @@ schedules = st.sampled_from(
 windows = st.sampled_from(
     (NEXT_MOMENT, REST_OF_DAY, NEXT_DAY, Window.parse("3h"), Window.parse("2d"))
 )
-targets = st.builds(
-    Target,
-    subject=st.just("meditate"),
-    window=windows,
-    missing=st.sampled_from(("negative", "unknown")),
-    grace=st.sampled_from((timedelta(0), timedelta(hours=5))),
-)
+
+
+@st.composite
+def targets(draw):
+    window = draw(windows)
+    return Target(
+        subject="meditate",
+        window=window,
+        missing=draw(st.sampled_from(("negative", "unknown"))),
+        grace=draw(st.sampled_from((timedelta(0), timedelta(hours=5)))),
+        once=window != NEXT_DAY and draw(st.booleans()),
+    )
 
 
 @st.composite

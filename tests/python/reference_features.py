@@ -139,6 +139,13 @@ def label_at(told, target, moment, at_us):
     """The label of a window, given what was seen by an instant."""
     start, end = moment.window_start_us, moment.window_end_us
     inside = {r.kind for r in told if start <= r.occurred_at_us < end}
+    if target.once and any(
+        r.kind == target.kind
+        and moment.day_start_us <= r.occurred_at_us < start
+        and seen_us(r) < matures_at(target, moment)
+        for r in told
+    ):
+        return -1
     if target.kind in inside:
         return 1
     if target.skip_kind in inside:

@@ -133,7 +133,7 @@ def test_people_with_few_rows_do_not_count_in_the_mean_over_people():
 # --- base rate -------------------------------------------------------------------
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_running_base_rate_counts_what_may_be_known(rows, target, schedule):
     table = samples(columns(rows), target, schedule)
     rates = running_base_rate(table)

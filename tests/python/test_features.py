@@ -50,7 +50,7 @@ def described(rows, target, schedule, feature_set=CONTEXT):
 # --- against the definitions --------------------------------------------------
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_samples_are_those_of_the_oracle(rows, target, schedule):
     table = samples(columns(rows), target, schedule)
     if not oracle.own(rows, target):
@@ -64,7 +64,7 @@ def test_samples_are_those_of_the_oracle(rows, target, schedule):
     np.testing.assert_array_equal(table.features, np.reshape(features, (-1, 10)).astype(np.float32))
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_context_is_that_of_the_oracle(rows, target, schedule):
     moments, x = described(rows, target, schedule)
     about = oracle.own(rows, target)
@@ -91,7 +91,7 @@ def test_context_is_that_of_the_oracle(rows, target, schedule):
 # --- no look-ahead ------------------------------------------------------------
 
 
-@given(histories, rows(), targets, schedules)
+@given(histories, rows(), targets(), schedules)
 def test_an_event_recorded_later_changes_no_bit(history, extra, target, schedule):
     if any(row.id == extra.id for row in history) or not oracle.own(history, target):
         return
@@ -107,7 +107,7 @@ def test_an_event_recorded_later_changes_no_bit(history, extra, target, schedule
             assert known[at] == bits.tobytes()
 
 
-@given(histories, targets, schedules, st.integers(0, 13 * 24))
+@given(histories, targets(), schedules, st.integers(0, 13 * 24))
 def test_truncating_the_log_changes_no_earlier_row(rows, target, schedule, hours):
     until = min(row.occurred_at_us for row in rows) + hours * 3_600_000_000
     kept = [row for row in rows if oracle.seen_us(row) < until]
@@ -124,7 +124,7 @@ def test_truncating_the_log_changes_no_earlier_row(rows, target, schedule, hours
 # --- one moment = all moments -------------------------------------------------
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_one_at_a_time_gives_the_bits_of_all_at_once(rows, target, schedule):
     moments, x = described(rows, target, schedule)
     events = columns(rows)
@@ -133,7 +133,7 @@ def test_one_at_a_time_gives_the_bits_of_all_at_once(rows, target, schedule):
         assert CONTEXT.compute(alone).tobytes() == x[i].tobytes()
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_a_log_on_disk_gives_the_bits_of_the_replay(rows, target, schedule):
     moments, x = described(rows, target, schedule)
     with EventLog(":memory:") as log:
@@ -151,7 +151,7 @@ def test_a_log_on_disk_gives_the_bits_of_the_replay(rows, target, schedule):
             )
 
 
-@given(histories, targets, schedules, st.integers(-60, 15 * 24 * 60))
+@given(histories, targets(), schedules, st.integers(-60, 15 * 24 * 60))
 def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes):
     """Between the moments of the schedule, too: after a flight west, "today" may begin again."""
     if not oracle.own(rows, target):
@@ -168,7 +168,7 @@ def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes):
     assert features[0].tolist() == expected.tolist()
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_features_are_finite_and_between_0_and_1(rows, target, schedule):
     _, x = described(rows, target, schedule)
     assert x.dtype == np.float32

@@ -53,6 +53,15 @@ def test_rest_of_the_day_begins_at_the_moment():
     assert labels([event(2, 7), event(3, 20)], REST_OF_DAY) == [1, 0, 1, 1]
 
 
+def test_once_a_day_is_enough():
+    """After it, the day's later windows are no question; before it, they are."""
+    four = Schedule.parse("06:00,10:00,14:00,18:00")
+    done = [event(2, 7), event(2, 15), event(3, 15)]
+    assert labels(done, REST_OF_DAY, four) == [1, 1, 1, 0, 1, 1, 1]
+    unknown = [UNKNOWN] * 3
+    assert labels(done, REST_OF_DAY, four, once=True) == [1, *unknown, 1, 1, 1]
+
+
 def test_a_window_that_is_still_open_is_unknown():
     opened = event(3, 5, "app_opened")
     assert labels([event(2, 7), opened], missing="negative") == [1, 0, UNKNOWN]
@@ -91,6 +100,7 @@ def test_live_samples_end_before_now():
         {"missing": "maybe"},
         {"grace": -timedelta(1)},
         {"window": "later"},
+        {"window": "next-day", "once": True},
     ],
 )
 def test_bad_targets_are_refused(options):
@@ -101,7 +111,7 @@ def test_bad_targets_are_refused(options):
 # --- laws ----------------------------------------------------------------------
 
 
-@given(histories, rows(), targets, schedules)
+@given(histories, rows(), targets(), schedules)
 def test_a_matured_label_never_changes(history, extra, target, schedule):
     if any(row.id == extra.id for row in history):
         return
@@ -116,7 +126,7 @@ def test_a_matured_label_never_changes(history, extra, target, schedule):
         assert label[int(table.moments.at_us[row])] == table.label[row]
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_labels_are_learnt_when_mature_and_not_before(rows, target, schedule):
     table = samples(columns(rows), target, schedule)
     n = len(table)
@@ -130,7 +140,7 @@ def test_labels_are_learnt_when_mature_and_not_before(rows, target, schedule):
     assert (table.matured_label[table.matured] == table.label[table.matured]).all()
 
 
-@given(histories, targets, schedules, st.integers(0, 13 * 24))
+@given(histories, targets(), schedules, st.integers(0, 13 * 24))
 def test_training_as_of_an_instant_sees_a_log_that_ends_there(rows, target, schedule, hours):
     """Rows, bits and labels are those of the events recorded by then; later ones do not exist."""
     now = min(row.occurred_at_us for row in rows) + hours * 3_600_000_000
@@ -149,7 +159,7 @@ def test_training_as_of_an_instant_sees_a_log_that_ends_there(rows, target, sche
             assert finished.features[j].tobytes() == table.features[i].tobytes()
 
 
-@given(histories, targets, schedules)
+@given(histories, targets(), schedules)
 def test_without_a_skip_kind_only_silence_is_negative(rows, target, schedule):
     without = replace(target, skip_kind=None)
     table = samples(columns(rows), without, schedule)

@@ -134,6 +134,12 @@ def cases() -> list[Case]:
             Schedule.parse("05:00,11:00,17:00,23:00"),
         ),
         Case(
+            "once a day",
+            Person(9, traveller).live(march, 30, hours=(7, 11, 20), late=0.2).rows,
+            target("rest-of-day", once=True),
+            Schedule.parse("04:00,12:00,17:00,20:00"),
+        ),
+        Case(
             "a long log",
             Person(8, berlin).live(datetime(2026, 2, 1, tzinfo=UTC), 150).rows,
             target("next-moment"),
@@ -159,6 +165,7 @@ def described(case: Case) -> dict[str, object]:
             "missing": case.target.missing,
             "skip_kind": case.target.skip_kind,
             "grace_us": case.target.grace_us,
+            "once": case.target.once,
         },
         "events": sorted(map(list, events.rows()), key=lambda row: (row[5], row[3], row[0])),
         "moments": {
