@@ -31,7 +31,7 @@ let package = Package(
             name: "Inhabit",
             dependencies: (systemLibraries + stubs).map { .byName(name: $0.name) },
             path: "swift/Sources/Inhabit",
-            resources: [.copy("PrivacyInfo.xcprivacy")],
+            resources: [.copy("PrivacyInfo.xcprivacy"), .copy("builtin.safetensors")],
             linkerSettings: linked),
         .testTarget(
             name: "InhabitTests",

@@ -1,8 +1,9 @@
 """Write personalizer.json: what the whole loop must train, predict and decide, in every language.
 
-Run `python tests/vectors/make_personalizer.py`; `make test` fails if the file differs from what this
-makes. The people are some of loop.json's. Each is trained in the middle of their log, asked now and
-then for the days that follow, and trained again at the end, which goes on from the first training.
+Run `python tests/vectors/make_personalizer.py`; `make test` fails if the file differs from what
+this makes. The people are some of loop.json's. Each is trained in the middle of their log, asked
+now and then for the days that follow, and trained again at the end, which goes on from the first
+training.
 """
 
 import hashlib
@@ -22,7 +23,12 @@ from inhabit.personalizer import Personalizer
 from inhabit.settings import Settings
 
 FILE = Path(__file__).with_name("personalizer.json")
-PEOPLE = ("clocks go back", "travel", "answers are missing", "a long log")
+PEOPLE = {
+    "clocks go back": "builtin",
+    "travel": "none",
+    "answers are missing": "builtin",
+    "a long log": "none",
+}
 POLICY = DecisionPolicy(remind_below=0.55, suppress_above=0.7, explore=0.2, seed=7)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
@@ -44,9 +50,10 @@ def bits(number: float) -> int:
     return int(np.float64(number).view(np.uint64))
 
 
-def lived(case: make_loop.Case, home: str) -> dict[str, object]:
+def lived(case: make_loop.Case, prior: str, home: str) -> dict[str, object]:
     """Return what the loop makes of one person's log."""
-    offset_at = make_loop.traveller if case.name in {"travel", "answers are missing"} else make_loop.berlin
+    travels = case.name in {"travel", "answers are missing"}
+    offset_at = make_loop.traveller if travels else make_loop.berlin
     first_us, last_us = (f(row.occurred_at_us for row in case.rows) for f in (min, max))
     middle_us = first_us + (last_us - first_us) * 3 // 5
     now = [EPOCH]
@@ -60,7 +67,7 @@ def lived(case: make_loop.Case, home: str) -> dict[str, object]:
         missing=case.target.missing,
         moments=case.schedule.times,
         day_start=case.schedule.day_start,
-        prior="none",
+        prior=prior,
         policy=replace(POLICY, day_start=case.schedule.day_start),
     )
     hour_us = 3_600_000_000
@@ -73,7 +80,7 @@ def lived(case: make_loop.Case, home: str) -> dict[str, object]:
         looks = [looked(me, tell(time_us)) for time_us in asked if time_us < last_us]
         trainings.append(trained(me, tell(last_us + 30 * hour_us)))
         looks.append(looked(me, now[0]))
-    return {"name": case.name, "trainings": trainings, "looks": looks}
+    return {"name": case.name, "prior": prior, "trainings": trainings, "looks": looks}
 
 
 def trained(me: Personalizer, at: datetime) -> dict[str, object]:
@@ -107,9 +114,9 @@ def document() -> str:
     """Return the text of personalizer.json."""
     cases = {case.name: case for case in make_loop.cases()}
     people = []
-    for name in PEOPLE:
+    for name, prior in PEOPLE.items():
         with tempfile.TemporaryDirectory() as home:
-            people.append(lived(cases[name], home))
+            people.append(lived(cases[name], prior, home))
     policy = {
         "remind_below": POLICY.remind_below,
         "suppress_above": POLICY.suppress_above,

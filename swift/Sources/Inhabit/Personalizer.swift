@@ -24,6 +24,7 @@ public actor Personalizer {
     private let generations: GenerationStore
     private let unfinished: GenerationStore
     private let prior: Generation?
+    private let home: URL?
     private let target: Target
     private let clock: @Sendable () -> LocalInstant
     private var serving: Serving?
@@ -51,26 +52,34 @@ public actor Personalizer {
     ///
     /// - Parameters:
     ///   - generations: where what is learnt about this subject is kept.
-    ///   - prior: what was learnt from other people, see ``Generation``; `nil`: nothing.
+    ///   - prior: what was learnt from other people.
     ///   - clock: tells the present.
     /// - Throws: ``InhabitError`` for a setting outside its range or a prior for other features.
     public init(
-        subject: String, store: any EventStore, generations: URL, prior: Generation? = nil,
+        subject: String, store: any EventStore, generations: URL, prior: Prior = .builtin,
         settings: Settings = Settings(), clock: @escaping @Sendable () -> LocalInstant = { .now() }
     ) throws {
+        try self.init(
+            subject: subject, store: store, generations: generations, home: nil, prior: prior,
+            settings: settings, clock: clock)
+    }
+
+    private init(
+        subject: String, store: any EventStore, generations: URL, home: URL?, prior: Prior, settings: Settings,
+        clock: @escaping @Sendable () -> LocalInstant
+    ) throws {
+        guard !subject.isEmpty else {
+            throw InhabitError.config(argument: "subject", reason: "expected a name such as \"meditate\"")
+        }
         var settings = settings
         settings.target.subject = subject
         settings.target.once = settings.target.once && settings.target.window == .restOfDay
         settings.policy.dayStart = settings.schedule.dayStart
         try settings.policy.validate()
-        if let prior {
-            guard try prior.decodedManifest().schema == HabitFeatures.schema else {
-                throw InhabitError.checkpoint("the prior was made for other features")
-            }
-            _ = try Model(prior: prior)
-        }
+        let prior = try prior.generation()
+        _ = try Model(prior: prior)  // refused here rather than at the first prediction
         (self.subject, self.settings, self.store, self.prior) = (subject, settings, store, prior)
-        (target, self.clock) = (settings.target, clock)
+        (target, self.clock, self.home) = (settings.target, clock, home)
         self.generations = try GenerationStore(folder: generations, keep: settings.keep)
         unfinished = try GenerationStore(folder: generations.appendingPathComponent("unfinished"), keep: 1)
     }
@@ -80,14 +89,15 @@ public actor Personalizer {
     /// - Parameter home: the folder; by default `inhabit` in Application Support.
     /// - Throws: ``InhabitError``
     public static func open(
-        subject: String, home: URL? = nil, prior: Generation? = nil, settings: Settings = Settings(),
+        subject: String, home: URL? = nil, prior: Prior = .builtin, settings: Settings = Settings(),
         clock: @escaping @Sendable () -> LocalInstant = { .now() }
     ) throws -> Personalizer {
         let home = try home ?? defaultHome()
         let store = try SQLiteEventStore(url: home.appendingPathComponent("events.sqlite3"))
         let folder = home.appendingPathComponent("generations").appendingPathComponent(folderName(of: subject))
         return try Personalizer(
-            subject: subject, store: store, generations: folder, prior: prior, settings: settings, clock: clock)
+            subject: subject, store: store, generations: folder, home: home, prior: prior, settings: settings,
+            clock: clock)
     }
 
     /// `inhabit` in the system's folder for application data: Application Support on Apple systems.
@@ -213,19 +223,18 @@ public actor Personalizer {
         let happened = Happenings(events, type: target.type, subjects: [subject])
         let skipped = Happenings(events, type: target.skipType, subjects: [subject])
         return Evidence(target, happened: happened, skipped: skipped, from: start, to: moment.windowEnd)
-            .known(at: now.microseconds)
+            .known(at: now.microseconds + 1)  // what is recorded now is known now
     }
 
     /// The probability, given what has happened in the window so far.
     private func updated(_ look: Look) throws -> Double {
         guard look.known == .unknown else { return look.known == .positive ? Self.sure : 1 - Self.sure }
         let (start, now) = (look.moment.windowStart, look.now.microseconds)
-        guard now > start else { return look.probability }
         var query = EventQuery(subject: subject)
         query.exactSubject = true
         query.types = [target.type]
         (query.since, query.until) = (start - Timing.lookBackDays * microsecondsPerDay, start)
-        query.recordedBefore = now
+        query.recordedBefore = look.moment.at.microseconds
         let completed = try store.events(query).map(\.occurredAt.localMicroseconds)
         let offset = Int64(look.now.utcOffset) * microsecondsPerSecond
         let share = Timing.shareToCome(
@@ -348,21 +357,48 @@ public actor Personalizer {
     ///
     /// - Parameters:
     ///   - since: from this instant on; `nil`: from the beginning.
-    ///   - until: before this instant; `nil`: to the end.
+    ///   - until: before this instant; `nil`: to the end. One of the two must be given.
     /// - Returns: how many events are gone.
     /// - Throws: ``InhabitError``
     @discardableResult
     public func forget(since: LocalInstant? = nil, until: LocalInstant? = nil) async throws -> Int {
+        guard since != nil || until != nil else {
+            throw InhabitError.config(
+                argument: "since, until", reason: "expected at least one, or forgetEverything()")
+        }
         var query = EventQuery(subject: subject)
         query.exactSubject = true
         (query.since, query.until) = (since?.microseconds, until?.microseconds)
-        forgettings += 1
-        let gone = try store.forget(query)
-        try generations.purge()
-        try unfinished.purge()
-        serving = nil
+        let gone = try forget(query)
         _ = try await train()
         return gone
+    }
+
+    /// Forgets all events of all subjects, all decisions and all that was learnt.
+    ///
+    /// - Returns: how many events are gone.
+    /// - Throws: ``InhabitError``
+    @discardableResult
+    public func forgetEverything() throws -> Int { try forget(EventQuery()) }
+
+    private func forget(_ query: EventQuery) throws -> Int {
+        // What was learnt goes first: whatever happens next, nothing outlives its events. Every event tells
+        // every subject the local time, so the generations of all of them go.
+        forgettings += 1
+        serving = nil
+        for folder in [generations.folder] + others() {
+            try GenerationStore(folder: folder.appendingPathComponent("unfinished")).purge()
+            try GenerationStore(folder: folder).purge()
+        }
+        return try store.forget(query)
+    }
+
+    /// The folders of the other subjects of this home.
+    private func others() -> [URL] {
+        guard let home else { return [] }
+        let root = home.appendingPathComponent("generations")
+        let found = try? FileManager.default.contentsOfDirectory(at: root, includingPropertiesForKeys: nil)
+        return found ?? []
     }
 
     /// Takes the generation in service out of service; the number of the one before it.

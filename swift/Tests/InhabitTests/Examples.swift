@@ -58,7 +58,7 @@ private func trainingInTheForeground(_ me: Personalizer) async throws {
 private func shippingAPrior(_ priorURL: URL) throws {
     let file = try Data(contentsOf: priorURL)
     let prior = try Generation(bytes: [UInt8](file))
-    let walker = try Personalizer.open(subject: "walk", prior: prior)
+    let walker = try Personalizer.open(subject: "walk", prior: .file(prior))
     _ = walker
 }
 
@@ -82,5 +82,5 @@ private func checkpointing(_ me: Personalizer, _ checkpointURL: URL) async throw
 
 private func forgetting(_ me: Personalizer) async throws {
     try await me.forget(since: LocalInstant(Date(timeIntervalSinceNow: -3600)))
-    try await me.forget()
+    try await me.forgetEverything()
 }

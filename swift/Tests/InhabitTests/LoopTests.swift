@@ -94,7 +94,6 @@ struct LoopVectors: Decodable {
         let skipKind: String?
         let graceUs: Int64
         let once: Bool
-        let once: Bool
     }
 
     struct MomentsVector: Decodable {
@@ -143,7 +142,6 @@ extension LoopVectors.Case {
         target.missing = try XCTUnwrap(Target.Missing(rawValue: self.target.missing))
         target.skipType = self.target.skipKind.map(EventType.init(rawValue:))
         target.grace = self.target.graceUs
-        target.once = self.target.once
         target.once = self.target.once
         let times = try self.schedule.times.map(clockTime)
         let schedule = try Schedule(times: times, dayStart: clockTime(self.schedule.dayStart))

@@ -17,7 +17,8 @@ final class PersonalizerTests: XCTestCase {
             let home = try temporaryFolder()
             let clock = TestClock()
             let me = try Personalizer.open(
-                subject: target.subject, home: home, settings: settings, clock: { clock.now })
+                subject: target.subject, home: home, prior: person.prior == "builtin" ? .builtin : .none,
+                settings: settings, clock: { clock.now })
             try SQLiteEventStore(url: home.appendingPathComponent("events.sqlite3")).append(events)
 
             try await train(me, clock, person.trainings[0], home, person.name)
@@ -53,6 +54,17 @@ final class PersonalizerTests: XCTestCase {
     }
 
     // MARK: - Laws
+
+    func testThePriorIsThatOfPythonAndOthersAreRefused() throws {
+        let url = repository.appendingPathComponent("python/inhabit/priors/builtin.safetensors")
+        XCTAssertEqual(try Prior.builtin.generation()?.bytes, [UInt8](try Data(contentsOf: url)))
+        XCTAssertNil(try Prior.none.generation())
+        let other = try generation("prior.safetensors")
+        XCTAssertThrowsError(try Prior.file(other).generation(), "of no features that we know")
+        let untrained = try Model().predict([Float](repeating: 0.5, count: 10))
+        let taught = try Model(prior: Prior.builtin.generation()).predict([Float](repeating: 0.5, count: 10))
+        XCTAssertNotEqual(untrained, taught)
+    }
 
     func testTheSeedsStory() async throws {
         let clock = TestClock(march(1, 8))
@@ -127,6 +139,32 @@ final class PersonalizerTests: XCTestCase {
         _ = try await never.train()
         let (left, expected) = (await me.currentGeneration, await never.currentGeneration)
         XCTAssertEqual(left?.bytes, expected?.bytes, "as if the events had never been")
+    }
+
+    func testForgettingReachesEverySubjectOfAHome() async throws {
+        let home = try temporaryFolder()
+        let open = { (subject: String) in
+            try Personalizer.open(subject: subject, home: home, clock: { march(30, 9) })
+        }
+        let (run, read) = (try open("run"), try open("read"))
+        for day in 1...20 {
+            try await run.record(.habitCompleted, at: march(day, 8))
+            try await read.record(.habitCompleted, at: march(day, 20))
+        }
+        _ = try await run.train()
+        _ = try await read.train()
+        try await run.forget(since: march(10, 0))
+        let (left, other) = (await run.currentGeneration, await read.currentGeneration)
+        XCTAssertNotNil(left, "what remains is learnt again")
+        XCTAssertNil(other, "an event of one subject tells the others the local time")
+        let gone = try await run.forgetEverything()
+        XCTAssertEqual(gone, 9 + 20)
+        let nothing = await run.currentGeneration
+        XCTAssertNil(nothing)
+        do {
+            try await run.forget()
+            XCTFail("what to forget must be named")
+        } catch { XCTAssertTrue(error is InhabitError) }
     }
 
     func testADamagedGenerationIsPassedOverAndRollbackGoesBack() async throws {
@@ -260,6 +298,7 @@ private struct PersonalizerVectors: Decodable {
 
     struct Person: Decodable {
         let name: String
+        let prior: String
         let trainings: [Training]
         let looks: [Look]
     }
