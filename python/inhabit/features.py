@@ -188,7 +188,7 @@ class AsOf:
         return cls(LogSource(log, now_us), target, moment, windows, np.array([began_us], np.int64))
 
     def last_scheduled(self) -> Moments:
-        """Return the last moment of the schedule that has begun, of one that looks at one instant."""
+        """Return the last moment of the schedule that has begun; for a look at one instant."""
         windows = self._windows
         last = int(np.searchsorted(windows.at_us, self.moments.at_us[-1], side="right")) - 1
         return windows[last : last + 1]

@@ -287,8 +287,8 @@ class Personalizer:
             return log.subjects()
 
     def __repr__(self) -> str:
-        home = str(self.home)
-        return f"Personalizer({self.subject!r}, generation={self.generation}, home={home!r})"
+        number = max(self._store.numbers(), default=0)
+        return f"Personalizer({self.subject!r}, generation={number}, home={str(self.home)!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -677,7 +677,8 @@ class Personalizer:
             share = share_to_come(
                 question.delays_us, question.length_us, now_us - question.window[0]
             )
-            probability = still_to_come(question.probability, share)
+            to_come = still_to_come(question.probability, share)
+            probability = min(max(to_come, 1.0 - SURE), SURE)
         return _Look(now, now_us, question, known, probability)
 
     def _question(self, now_us: int, offset_s: int) -> _Question:
