@@ -83,7 +83,7 @@ fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Res
             other => other,
         })
     };
-    if rows < 4 * TASK_ROWS {
+    if rows < 4 * TASK_ROWS || rayon::current_num_threads() == 1 {
         output.chunks_mut(TASK_ROWS * n_outputs).enumerate().try_for_each(task)?;
     } else {
         output.par_chunks_mut(TASK_ROWS * n_outputs).enumerate().try_for_each(task)?;
