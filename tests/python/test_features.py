@@ -194,6 +194,31 @@ def test_a_window_that_closed_as_the_log_began_is_no_history():
     assert x[:, 1].tolist() == [0.5, np.float32(2 / 3)]
 
 
+def test_after_a_flight_west_the_windows_lived_through_stay_known():
+    """From Tokyo to New York the clock shows the day before again, but no day is lived twice."""
+
+    def event(kind, text):
+        return EventRow.checked(kind, datetime.fromisoformat(text))
+
+    now = datetime.fromisoformat("2026-03-03T03:30-05:00")  # by the clock, still the day of 2 March
+    with EventLog(":memory:") as log:
+        log.append_rows(
+            [
+                event("habit_completed", "2026-03-02T05:00+09:00"),
+                event("habit_completed", "2026-03-03T05:00+09:00"),
+                event("app_opened", "2026-03-03T16:00+09:00"),
+                event("app_opened", "2026-03-03T03:00-05:00"),
+            ]
+        )
+        now_us = int(now.timestamp()) * 1_000_000
+        twice, target = Schedule.parse("04:00,15:00"), Target(window="next-moment")
+        asof = AsOf.of_log(log, target, twice, now_us, -18_000)
+        labels = asof.labels[asof.known].tolist()
+        days_ago = asof.days_ago[asof.known].tolist()
+    assert labels == [1, 0, 1]
+    assert days_ago == [0, 1, 1]
+
+
 # --- own features -------------------------------------------------------------
 
 
