@@ -1,4 +1,4 @@
-"""Speed of the event log: `python -m pytest benches/test_events.py --benchmark-enable`.
+"""Speed of the event log: `python -m pytest benches/test_event_log.py --benchmark-enable`.
 
 Without that option every benchmark runs once, on a small log, as a test.
 """
