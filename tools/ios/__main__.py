@@ -1,6 +1,6 @@
 """The iOS library from the command line: ``python tools/ios COMMAND``.
 
-``check``        build for all targets, check the archives and the header, execute them, print a table
+``check``        build for all targets, check archives and header, execute them, print a table
 ``xcframework``  build the Apple targets and assemble build/Inhabit.xcframework
 ``reproducible`` build twice from clean trees in different folders and compare the bytes
 """
@@ -102,23 +102,22 @@ def _wheel() -> Figures:
 
 
 def _print_table(rows: list[tuple[str, int, Figures]]) -> None:
-    heads = ("target", "linked text", "predict", "epoch", "model predict", "weights", "generation")
-    print(
-        f"\n{heads[0]:24}{heads[1]:>12}{heads[2]:>9}{heads[3]:>10}{heads[4]:>15}  {heads[5]:14}{heads[6]}"
-    )
+    heads = ("target", "text", "predict", "epoch", "model predict", "weights", "generation")
+    widths = ("<24", ">10", ">9", ">10", ">15", "<14", "<14")
+
+    def line(*cells: str) -> str:
+        columns = zip(cells, widths, strict=True)
+        return "  ".join(f"{cell:{width}}" for cell, width in columns).rstrip()
+
+    print()
+    print(line(*heads))
     for target, size, figures in rows:
         counts = (size, figures.predict, figures.epoch, figures.model_predict)
-        words = [f"{count:,}" if count else "-" for count in counts]
-        print(
-            f"{target:24}{words[0]:>12}{words[1]:>9}{words[2]:>10}{words[3]:>15}  "
-            f"{figures.weights[:12]:14}{figures.generation[:12]}"
-        )
-    print(
-        "bytes of machine code; instructions per prediction of 10-16-8-1, per epoch of 199 samples in"
-    )
-    print(
-        "batches of 32, per prediction of a model; SHA-256 of trained weights and of a saved model\n"
-    )
+        words = (f"{count:,}" if count else "-" for count in counts)
+        print(line(target, *words, figures.weights[:12], figures.generation[:12]))
+    print("text: bytes of linked machine code. Instructions: per prediction of 10-16-8-1, per epoch")
+    print("of 199 samples in batches of 32, per prediction of a model. SHA-256: of the trained")
+    print("weights, and of a saved model.\n")
 
 
 def _check_budget(toolchain: Toolchain, figures: Figures) -> None:

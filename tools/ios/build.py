@@ -1,4 +1,4 @@
-"""Builds the static library for every target, the shared library for this machine, and the wheel's."""
+"""Builds the static library for every target, and a shared one for this machine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def build_library(toolchain: Toolchain, target: str, *, root: Path = ROOT) -> Pa
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(BUILD)
     if "apple" in target:
-        # memset_pattern16 is in Apple's libSystem, but not among the five functions that we promise.
+        # No memset_pattern16: it is not among the five functions that we promise to need.
         flags.append("-Cllvm-args=-disable-loop-idiom-memset")
     folder = BUILD / ("build" if root == ROOT else f"build-{root.name}")
     name = target.upper().replace("-", "_")

@@ -71,6 +71,6 @@ def _is_at_most(member: MachO, apple: Apple) -> bool:
     )
 
 
-def _require(holds: bool, message: str) -> None:
+def _require(holds: object, message: str) -> None:
     if not holds:
         raise AssertionError(message)

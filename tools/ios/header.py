@@ -63,7 +63,8 @@ def _check_signatures(tools: Tools, folder: Path) -> None:
     structs = folder / "cbindgen-structs.toml"
     structs.write_text(
         'language = "C"\nstyle = "type"\nno_includes = true\nusize_is_size_t = true\n'
-        f'[export]\nitem_types = ["structs", "constants"]\ninclude = [{", ".join(map(_quoted, STRUCTS))}]\n'
+        '[export]\nitem_types = ["structs", "constants"]\n'
+        f"include = [{', '.join(map(_quoted, STRUCTS))}]\n"
     )
     generated = [tools.cbindgen(config, ROOT / "rust/capi") for config in (functions, structs)]
     asserts = []

@@ -28,6 +28,7 @@ DEPLOYMENT = {
     "IPHONEOS_DEPLOYMENT_TARGET": MINIMUM_IOS,
     "MACOSX_DEPLOYMENT_TARGET": MINIMUM_MACOS,
 }
+RECIPE = "1"  # counts the changes of `_compile` that change what it makes
 SUITES = ("trixie-backports", "forky", "sid")  # where newer compilers are packaged
 LIBRARIES = ("core", "compiler-builtins", "portable-simd", "stdarch")
 
@@ -74,7 +75,7 @@ class Toolchain:
         """A sysroot for `target`, cached by rustc and recipe; None where rustc brings its own."""
         if self.has_target(target):
             return None
-        recipe = (self.verbose_version, Path(__file__).read_text(), str(sorted(DEPLOYMENT.items())))
+        recipe = (self.verbose_version, RECIPE, str(sorted(DEPLOYMENT.items())))
         key = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
         place = self.cache / f"sysroot-{self.version}-{key}" / target
         if not place.exists():
@@ -121,10 +122,10 @@ class Toolchain:
     def _advice(self, reason: str) -> str:
         return (
             f"no sources of the standard library for rustc {self.version}: {reason}.\n"
-            "Either:  rustup target add aarch64-apple-ios aarch64-apple-ios-sim aarch64-apple-darwin\n"
+            "Either:  rustup target add aarch64-apple-ios aarch64-apple-ios-sim ...\n"
             "or:      rustup component add rust-src\n"
-            "or:      apt-get install rustc-web cargo-web rust-web-src, and set RUSTC=/usr/bin/rustc"
-            " CARGO=/usr/bin/cargo"
+            "or:      apt-get install rustc-web cargo-web rust-web-src,\n"
+            "         and set RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo"
         )
 
     def _compile(self, target: str, sysroot: Path) -> None:
@@ -136,7 +137,7 @@ class Toolchain:
         features = ["compiler-builtins", "unstable-intrinsics"]
         if "-none" in target or target.startswith("wasm32-unknown"):
             features.append("mem")
-        if target.split("-")[0] in ("aarch64", "x86_64"):
+        if target.startswith(("aarch64-", "x86_64-")):
             features.append("mem-unaligned")
         configuration = [f'feature="{name}"' for name in features]
         configuration += ["intrinsics_enabled", "arch_enabled", "optimizations_enabled"]

@@ -1,4 +1,4 @@
-"""Lays out Inhabit.xcframework by hand. Not checked with Xcode: only its makers' documentation was."""
+"""Lays out Inhabit.xcframework by hand, as `xcodebuild` would; not checked with Xcode."""
 
 from __future__ import annotations
 
