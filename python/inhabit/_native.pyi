@@ -393,7 +393,7 @@ class ModelConfig:
         rates: Sequence[int] = ...,
         *,
         hidden_layers: Sequence[int] | None = (16, 8),
-        hidden: _Activation = "tanh",
+        hidden: _Activation = "relu",
         share: float | None = None,
         retention: float | None = None,
         quick_retention: float | None = None,
@@ -412,6 +412,9 @@ class ModelConfig:
     @property
     def layers(self) -> list[int] | None:
         """Layer sizes of the networks; None without."""
+    @property
+    def hidden(self) -> _Activation | None:
+        """The activation of the networks' hidden layers; None without."""
     @property
     def share(self) -> float: ...
     @property

@@ -106,7 +106,7 @@ impl ModelConfig {
             rates,
             network: Some(Network::new(
                 &[n_inputs.max(1), 16, 8, 1],
-                Activation::Tanh,
+                Activation::Relu,
                 Loss::BceWithLogits,
             )?),
             share: 0.005,

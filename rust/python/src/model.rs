@@ -16,7 +16,7 @@ use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
 use crate::{
     arrays::Floats,
     error::{ConfigError, IntoPyResult, ShapeError},
-    network::activation,
+    network::{activation, activation_name},
 };
 
 /// How a model is built. Documented in `_native.pyi`.
@@ -30,7 +30,7 @@ pub(crate) struct ModelConfig {
 impl ModelConfig {
     #[new]
     #[pyo3(signature = (
-        n_inputs=10, rates=vec![1, 5, 6, 7, 8], *, hidden_layers=Some(vec![16, 8]), hidden="tanh",
+        n_inputs=10, rates=vec![1, 5, 6, 7, 8], *, hidden_layers=Some(vec![16, 8]), hidden="relu",
         share=None, retention=None, quick_retention=None, pull=None, learning_rate=None, epochs=None,
         batch_size=None, retrain_every=None, retrain_window=None, seed=0,
     ))]
@@ -95,6 +95,10 @@ impl ModelConfig {
     #[getter]
     fn layers(&self) -> Option<Vec<u16>> {
         self.core.network.map(|network| network.sizes().to_vec())
+    }
+    #[getter]
+    fn hidden(&self) -> Option<&'static str> {
+        self.core.network.map(|network| activation_name(network.hidden()))
     }
     #[getter]
     fn share(&self) -> f64 {

@@ -123,12 +123,7 @@ impl Network {
 
     #[getter]
     fn hidden(&self) -> &'static str {
-        match self.core.hidden() {
-            Activation::Identity => "identity",
-            Activation::Relu => "relu",
-            Activation::Tanh => "tanh",
-            Activation::Sigmoid => "sigmoid",
-        }
+        activation_name(self.core.hidden())
     }
 
     #[getter]
@@ -338,6 +333,16 @@ impl<'py> Data<'py> {
     pub(crate) fn samples(&self, core: &Core) -> PyResult<Samples<'_>> {
         let weight = self.weight.as_ref().map(Floats::as_slice);
         Samples::new(core, self.x.as_slice(), self.y.as_slice(), weight).into_py()
+    }
+}
+
+/// What an activation is called.
+pub(crate) const fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Identity => "identity",
+        Activation::Relu => "relu",
+        Activation::Tanh => "tanh",
+        Activation::Sigmoid => "sigmoid",
     }
 }
 
