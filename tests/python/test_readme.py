@@ -14,7 +14,9 @@ import inhabit
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/events.md", "docs/features.md", "docs/recipes.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/events.md", "docs/features.md", "docs/recipes.md"]
+)
 def test_sessions(page, tmp_path, monkeypatch):
     """The lines of a page, run as they stand, print what stands below them."""
     monkeypatch.setenv("HOME", str(tmp_path))
