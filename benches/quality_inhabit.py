@@ -138,8 +138,7 @@ class Priors:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             feature_set = people[0].feature_set
-            begin = start and priors.prior_for(start, feature_set, networks=config.networks)
-            prior = train_prior(people, config, start=begin, groups=groups)
+            prior = train_prior(people, config, start=start, groups=groups)
             path.write_bytes(priors.pack(prior, feature_set).data)
         self.advance()
         return priors.read(path)
@@ -302,18 +301,21 @@ def n_priors(cohorts: Sequence[Cohort], n_folds: int) -> int:
 def changed_by_truncation(
     cohorts: Sequence[Cohort], prior: Generation, n_times: int, seed: int = 0
 ) -> int:
-    """Cut logs at random times; count the earlier predictions that differ by a bit or more."""
+    """Cut logs at random times; count the earlier predictions that differ by a bit or more.
+
+    The cuts are after the first day, because before its first event a log has no moments.
+    """
     random = np.random.default_rng(seed)
     changed = 0
     for _ in range(n_times):
         cohort = cohorts[random.integers(len(cohorts))]
         subject = cohort.subjects[random.integers(len(cohort.subjects))]
         at_us = subject.samples.moments.at_us
-        cut_us = int(random.integers(at_us[0], at_us[-1]))
+        cut_us = int(random.integers(at_us[0] + US_PER_DAY, at_us[-1]))
         known = priors.prior_for(prior, subject.feature_set)
         whole = walk(subject.samples, known).probability
         part = walk(subject.samples_as_of(cut_us), known).probability
-        changed += len(part) != (at_us < cut_us).sum()
+        changed += int(len(part) != (at_us < cut_us).sum())
         changed += int((part != whole[: len(part)]).sum())
     return changed
 

@@ -32,13 +32,15 @@ from inhabit._native import (
     walk_forward,
 )
 from inhabit.exceptions import ConfigError
-from inhabit.priors import HIDDEN_LAYERS, model_config
+from inhabit.priors import HIDDEN_LAYERS, columns, model_config, prior_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
 
+    from inhabit.checkpoints import Generation
+    from inhabit.features import FeatureSet
     from inhabit.samples import Samples
 
 __all__ = ["GENERAL", "PriorConfig", "train_prior", "walk", "walk_many"]
@@ -120,6 +122,8 @@ class PriorConfig:
     ----------
     caution : float
         How many people the starting point counts for, in every mean, variance and weight.
+    caution_about_new : float
+        The same for the weights of features that the prior to be refined does not know.
     rounds : int
         Rounds of expectation-maximisation.
     stages : tuple of (epochs, learning_rate)
@@ -140,7 +144,8 @@ class PriorConfig:
         Of initial weights, shuffling and folds.
     """
 
-    caution: float = 2.0
+    caution: float = 8.0
+    caution_about_new: float = 1.0
     rounds: int = 15
     stages: tuple[tuple[int, float], ...] = ((20, 0.01), (10, 0.003), (10, 0.001))
     batch_size: int = 256
@@ -151,7 +156,7 @@ class PriorConfig:
     seed: int = 0
 
 
-GENERAL: Final = PriorConfig(caution=50, rounds=5, pull=40, unseen=("hour_of_day",))
+GENERAL: Final = PriorConfig(caution=1000, rounds=3, pull=100, unseen=("hour_of_day",))
 """For a prior for kinds of habit that it has not seen, such as the built-in one.
 
 The fixed weights of a model without a prior count for many people, because those of other habits
@@ -163,7 +168,7 @@ def train_prior(
     people: Sequence[Samples],
     config: PriorConfig | None = None,
     *,
-    start: Prior | None = None,
+    start: Generation | None = None,
     groups: Sequence[Hashable] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -178,10 +183,10 @@ def train_prior(
     people : sequence of Samples
         One person and subject each, all with the same features.
     config : PriorConfig, optional
-    start : Prior, optional
-        A prior for the same features to begin with and to stay close to: what people in general do,
-        to be refined by people with this habit. Without it, the fixed weights of a model that has
-        no prior.
+    start : Generation, optional
+        The file of a prior to begin with and to stay close to: what people in general do, to be
+        refined by people with this habit. It may know fewer features. Without it, the fixed weights
+        of a model that has no prior.
     groups : sequence, optional
         Who belongs together, one entry for each person: people of one group share a fold. By kind
         of habit, for a prior that is to serve kinds it has not seen. By default each person is a
@@ -212,7 +217,11 @@ def train_prior(
 
     feature_set = people[0].feature_set
     shape = model_config(feature_set, HIDDEN_LAYERS if config.networks else None)
-    general = start or Prior(shape)
+    general = Prior(shape)
+    caution = np.full(shape.n_weights, config.caution)
+    if start is not None:
+        general = prior_for(start, feature_set, networks=config.networks)
+        caution[_new_weights(start, shape, feature_set)] = config.caution_about_new
     folds = _folds(groups, config) if config.networks else []
     steps = _Steps(progress, len(folds) + config.rounds + 1)
     fits = []
@@ -222,7 +231,7 @@ def train_prior(
         fits.append(_Fold(own, _network(outside, general, config)))
         steps.advance()
     mean, variance, experts = _expectation_maximisation(
-        fits or [_Fold(people, None)], general, config, workers, steps
+        fits or [_Fold(people, None)], general, caution, config, workers=workers, steps=steps
     )
     network = _network(people, general, config) if config.networks else None
     steps.advance()
@@ -256,7 +265,9 @@ class _Fold:
 def _expectation_maximisation(
     folds: Sequence[_Fold],
     general: Prior,
+    caution: NDArray[np.float64],
     config: PriorConfig,
+    *,
     workers: int | None,
     steps: _Steps,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -288,18 +299,25 @@ def _expectation_maximisation(
                 judged.append(_Judged.of(samples, walked))
         means, variances = (np.stack(column) for column in zip(*posteriors, strict=True))
         n = len(means)
-        maximised = (config.caution * general.mean + _sum(means)) / (config.caution + n)
+        maximised = (caution * general.mean + _sum(means)) / (caution + n)
         mean = mean + _OVERRELAXATION * (maximised - mean)
         spread = (means - mean) * (means - mean) + variances
-        variance = (config.caution * general.variance + _sum(spread)) / (config.caution + n)
+        variance = (caution * general.variance + _sum(spread)) / (caution + n)
         steps.advance()
     return mean, variance, _expert_weights(judged, expected, shape.share, config)
+
+
+def _new_weights(start: Generation, shape: ModelConfig, feature_set: FeatureSet) -> list[int]:
+    """Return which logistic weights belong to features that a prior does not know."""
+    first = shape.n_weights - len(feature_set)
+    known = columns(start, feature_set)
+    return [first + index for index in range(len(feature_set)) if index not in known]
 
 
 def _posterior(model: Model, shape: ModelConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and variance of the steady logistic model's weights."""
     n = shape.n_weights
-    state = model.tensors()["model.state"][_STATE_BEFORE_LOGISTIC:]
+    state = model.tensors()["model.state"].astype(np.float64)[_STATE_BEFORE_LOGISTIC:]
     covariance = state[n : n + n * (n + 1) // 2]  # the lower triangle, by rows
     diagonal = np.cumsum(np.arange(1, n + 1)) - 1
     return state[:n], covariance[diagonal]
@@ -322,9 +340,10 @@ def _network(people: Sequence[Samples], general: Prior, config: PriorConfig) -> 
     X, y, weight = _training_rows(people)
     unseen = np.isin(feature_set.names, config.unseen) | (X[0] == X).all(axis=0)
     X[:, unseen] = 0  # a column of zeros has no gradient
-    layers = model_config(feature_set).layers
-    assert layers is not None
-    network = Network(layers, hidden="tanh", seed=config.seed)
+    shape = model_config(feature_set)
+    assert shape.layers is not None
+    assert shape.hidden is not None
+    network = Network(shape.layers, hidden=shape.hidden, seed=config.seed)
     network.parameters = (
         _blinded(network.parameters, unseen) if general.network is None else general.network
     )

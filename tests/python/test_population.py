@@ -13,12 +13,17 @@ from inhabit import population, priors
 from inhabit._native import Prior
 from inhabit.events import Event, EventColumns
 from inhabit.exceptions import ConfigError
-from inhabit.features import DEFAULT_FEATURES, times_today
+from inhabit.features import DEFAULT_FEATURES, feature, times_today
 from inhabit.population import PriorConfig, train_prior, walk, walk_many
 from inhabit.samples import Target, samples
 
 QUICK = PriorConfig(rounds=2, stages=((3, 0.01),), folds=2)
 TARGET = Target(subject="walk")
+
+
+@feature()
+def monday(asof):
+    return (asof.moments.weekday == 0) * 1.0
 
 
 def person(seed, days=60, weekday=0.8, weekend=0.2, feature_set=DEFAULT_FEATURES):
@@ -85,12 +90,23 @@ def test_a_prior_helps_others_of_the_same_kind(people):
 def test_refining_starts_from_the_prior_and_stays_there_with_great_caution(people):
     general = train_prior(people, QUICK)
     others = [person(seed, weekday=0.3, weekend=0.9) for seed in range(50, 56)]
-    near = train_prior(others, replace(QUICK, caution=1e9, pull=1e6), start=general)
-    far = train_prior(others, replace(QUICK, caution=1), start=general)
+    start = priors.pack(general, DEFAULT_FEATURES)
+    near = train_prior(others, replace(QUICK, caution=1e9, pull=1e6), start=start)
+    far = train_prior(others, replace(QUICK, caution=1), start=start)
     assert near.mean == pytest.approx(general.mean, abs=1e-6)
     assert np.abs(far.mean - general.mean).max() > 0.05
     moved = [np.abs(prior.network - general.network).max() for prior in (near, far)]
     assert moved[0] < moved[1]
+
+
+def test_caution_is_not_about_features_that_the_prior_does_not_know(people):
+    start = priors.pack(train_prior(people, QUICK), DEFAULT_FEATURES)
+    wider = DEFAULT_FEATURES + monday
+    others = [person(seed, feature_set=wider) for seed in range(20, 26)]
+    refined = train_prior(others, replace(QUICK, caution=1e9), start=start)
+    begin = priors.prior_for(start, wider)
+    assert refined.mean[:-1] == pytest.approx(begin.mean[:-1], abs=1e-6)
+    assert refined.variance[-1] != begin.variance[-1]
 
 
 def test_progress_counts_to_the_end(people):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from dataclasses import replace as replace_in
 from datetime import time, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from inhabit import importers, priors
@@ -299,9 +301,9 @@ def _summary_table(summary: Summary) -> Table:
     """Word the summary: the model beside the base rate."""
     title = (
         f"{summary.people} people, {summary.rows} moments, {summary.scored} scored, "
-        f"{100 * summary.positive_rate:.0f} % positive"
+        f"{_number(100 * summary.positive_rate, 0)} % positive"
     )
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("inhabit", justify="right", style="bold")
     table.add_column("running base rate", justify="right")
@@ -314,13 +316,18 @@ def _summary_table(summary: Summary) -> Table:
         ("calibration_error", "calibration error"),
     ):
         ours, base = getattr(summary.model, name), getattr(summary.base_rate, name)
-        table.add_row(label, f"{ours:.4f}", f"{base:.4f}")
+        table.add_row(label, _number(ours), _number(base))
     table.add_section()
     for part in summary.by_history:
         span = f"{part.least} to {part.most}" if part.most else f"{part.least} and more"
         label = f"log loss after {span} observations"
-        table.add_row(label, f"{part.log_loss:.4f}", f"{part.base_rate_log_loss:.4f}")
+        table.add_row(label, _number(part.log_loss), _number(part.base_rate_log_loss))
     return table
+
+
+def _number(value: float, digits: int = 4) -> str:
+    """Word a figure that there may not be."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 # --- prior ---------------------------------------------------------------------------------------
@@ -378,10 +385,9 @@ def prior(
         ]
     with progress_bar(quiet=as_json) as bar:
         task = bar.add_task("learning from many", total=None)
-        general = priors.prior_for(priors.read(), DEFAULT_FEATURES)
         learnt = train_prior(
             tables,
-            start=general,
+            start=priors.read(),
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
     labels = sum(int((table.matured_label >= 0).sum()) for table in tables)
@@ -481,9 +487,9 @@ def _one_of(option: str, chosen: str | None, names: list[str]) -> str:
 def _week_table(weeks: list[Week]) -> Table:
     from inhabit.demo import HEADER  # noqa: PLC0415
 
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in HEADER:
-        table.add_column(name, justify="left" if name == HEADER[0] else "right")
+        table.add_column(name, justify="left" if name == HEADER[0] else "right", no_wrap=True)
     for week in weeks:
         better = week.log_loss < week.base_rate
         cells = week.cells()

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from inhabit.features import FeatureSet
 
-__all__ = ["BUILTIN", "HIDDEN_LAYERS", "extended", "model_config", "pack", "prior_for", "read"]
+__all__ = [
+    "BUILTIN",
+    "HIDDEN_LAYERS",
+    "columns",
+    "extended",
+    "model_config",
+    "pack",
+    "prior_for",
+    "read",
+]
 
 BUILTIN: Final = "builtin"
 """The name of the prior that comes with the package."""
@@ -124,6 +133,26 @@ def prior_for(generation: Generation, feature_set: FeatureSet, *, networks: bool
     CheckpointError
         A feature of the file is missing in the set, or is defined differently there.
     """
+    tensors = generation.tensors
+    return extended(
+        feature_set,
+        columns(generation, feature_set),
+        mean=tensors["prior.mean"],
+        variance=tensors["prior.variance"],
+        experts=tensors["prior.experts"],
+        network=tensors.get("prior.network") if networks else None,
+        networks=networks,
+    )
+
+
+def columns(generation: Generation, feature_set: FeatureSet) -> list[int]:
+    """Return where in a feature set the features of a prior are.
+
+    Raises
+    ------
+    CheckpointError
+        A feature of the file is missing in the set, or is defined differently there.
+    """
     theirs: list[Any] = generation.manifest.settings.get("schema", {}).get("features", [])
     ours = [list(described) for described in feature_set.schema["features"]]
     for described in theirs:
@@ -132,16 +161,7 @@ def prior_for(generation: Generation, feature_set: FeatureSet, *, networks: bool
                 f"prior: it was made for the feature {described[0]!r} in a version that is not "
                 f"among {list(feature_set.names)}; train a prior for these features"
             )
-    tensors = generation.tensors
-    return extended(
-        feature_set,
-        [ours.index(described) for described in theirs],
-        mean=tensors["prior.mean"],
-        variance=tensors["prior.variance"],
-        experts=tensors["prior.experts"],
-        network=tensors.get("prior.network") if networks else None,
-        networks=networks,
-    )
+    return [ours.index(described) for described in theirs]
 
 
 def extended(
