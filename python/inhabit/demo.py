@@ -233,7 +233,7 @@ class Week(NamedTuple):
 
 
 HEADER: Final = [
-    "week of", "done", "remind", "wait", "suppress", "trainings", "log loss", "base rate",
+    "week of", "done", "remind", "wait", "suppress", "trained", "log loss", "base",
 ]  # fmt: skip
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from click.exceptions import NoArgsIsHelpError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from inhabit.exceptions import InhabitError
 from inhabit.personalizer import Personalizer, default_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "DURATION",
@@ -33,7 +36,6 @@ __all__ = [
     "subject_option",
 ]
 
-FAILED: Final = 1
 NOT_DUE: Final = 3
 EXPIRED: Final = 4
 
@@ -80,34 +82,56 @@ INSTANT: Final = _Instant()
 # --- commands ------------------------------------------------------------------------------------
 
 
-class _Failure(click.ClickException):
+class _OneLine(click.ClickException):
     """An error of one line that says what to do next."""
 
-    exit_code = FAILED
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
-    def show(self, file: Any = None) -> None:
-        text = " ".join(self.format_message().split())
-        click.echo(f"inhabit: {text}", err=file is None, file=file)
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"inhabit: {self.message}", err=file is None, file=file)
+
+
+class _Misuse(_OneLine):
+    """Wrong usage, in one line as well."""
+
+    exit_code = 2
 
 
 class Group(click.Group):
-    """A group whose commands turn our errors into one line and an exit code."""
+    """A group whose commands turn errors into one line and an exit code."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parse the arguments before the command."""
+        with _one_line():
+            return super().make_context(*args, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Invoke the command."""
-        try:
+        """Parse the rest and run the command."""
+        with _one_line():
             return super().invoke(ctx)
-        except InhabitError as error:
-            raise _Failure(str(error)) from error
-        except OSError as error:
-            if error.filename is None:  # a broken pipe is click's to handle
-                raise
-            raise _Failure(f"{error.filename}: {error.strerror}") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order in which the commands were added: that of a first day."""
         del ctx
         return list(self.commands)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        help_ = "" if error.ctx is None else f"; see {error.ctx.command_path} --help"
+        raise _Misuse(f"{error.format_message().rstrip('.')}{help_}") from error
+    except InhabitError as error:
+        raise _OneLine(str(error)) from error
+    except OSError as error:
+        if error.filename is None:  # a broken pipe is click's to handle
+            raise
+        raise _OneLine(f"{error.filename}: {error.strerror}") from error
 
 
 def command(
@@ -170,19 +194,20 @@ def emit(data: Any, text: Any, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
     else:
-        console().print(text)
+        console().print(text, soft_wrap=isinstance(text, str | Text))
 
 
 def progress_bar(*, quiet: bool) -> Progress:
     """Return a progress bar on the error output, so that the output stays what was asked for."""
+    stderr = console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=console(stderr=True),
+        console=stderr,
         transient=True,
-        disable=quiet,
+        disable=quiet or not stderr.is_terminal,
     )
 
 

@@ -18,6 +18,7 @@ from inhabit.cli._common import (
     subject_option,
 )
 from inhabit.importers import write_csv, write_jsonl
+from inhabit.personalizer import SURE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,7 +80,10 @@ def predict(
     """Say how likely the habit is, as a calibrated probability."""
     with open_personalizer(home, subject) as me:
         data: dict[str, Any] = {"subject": me.subject, "probability": me.predict(at)}
-        lines = [f"{100 * data['probability']:.0f} % likely: {me.subject}, {me.question(at)}"]
+        likely = f"{100 * data['probability']:.0f} % likely"
+        if data["probability"] == SURE:
+            likely = "it has happened already"
+        lines = [f"{likely}: {me.subject}, {me.question(at)}"]
         data["generation"] = me.generation
         if explain:
             data["reasons"] = me.explain(at)
