@@ -186,7 +186,7 @@ def lifesnaps_survey(folder: Path) -> Iterator[Step]:
 
 
 def heartsteps_context(row: Row, *, sent: int, earlier: int) -> dict[str, float]:
-    """What is known at a decision point. ``sent`` of ``earlier`` available points had a send."""
+    """What is known at a decision point, after ``earlier`` available ones with ``sent`` sends."""
     context = {
         "at_home": float(row["location"] == "home"),
         "at_work": float(row["location"] == "work"),
