@@ -82,6 +82,13 @@ def ece(p: Array, label: NDArray[np.int8]) -> float:
     return float((size * np.abs(predicted - observed)).sum() / size.sum())
 
 
+def ece_by_chance(p: Array, draws: int = 200, seed: int = 0) -> float:
+    """Mean ECE of these probabilities if they were exactly right: what a finite sample costs."""
+    random = np.random.default_rng(seed)
+    outcomes = (random.random((draws, len(p))) < p).astype(np.int8)
+    return float(np.mean([ece(p, drawn) for drawn in outcomes]))
+
+
 def difference(
     a: Array, b: Array, rows: Rows, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -104,6 +111,7 @@ def summary(p: Array, rows: Rows) -> dict[str, float]:
         "auc": auc(p, rows.label),
         "auc_within": auc_within(p, rows),
         "ece": ece(p, rows.label),
+        "ece_by_chance": ece_by_chance(p),
     }
     for name, (low, high) in HISTORY.items():
         part = (rows.history >= low) & (rows.history <= high)

@@ -66,12 +66,20 @@ def rich_table(results: Measures, measure: str, predictors: Sequence[str]) -> Ta
 
 def profile(results: Measures, predictor: str) -> str:
     """All measures of one predictor, one line per task."""
-    header = ["task", "log loss", "people", "Brier", "AUC", "within", "ECE"]
+    header = ["task", "log loss", "people", "Brier", "AUC", "within", "ECE", "by chance"]
     header += ["against base", "against mix_local", "against mix_all"]
     rows = []
     for task, own in results.items():
         m = own[predictor]
-        names = ("log_loss", "log_loss_people", "brier", "auc", "auc_within", "ece")
+        names = (
+            "log_loss",
+            "log_loss_people",
+            "brier",
+            "auc",
+            "auc_within",
+            "ece",
+            "ece_by_chance",
+        )
         differences = (interval(m, f"vs_{rival}") for rival in ("base", "mix_local", "mix_all"))
         rows.append([task, *(figure(m[name]) for name in names), *differences])
     return table(header, rows)

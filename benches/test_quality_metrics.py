@@ -51,6 +51,13 @@ def test_calibration_error_by_hand():
     assert metrics.ece(np.full(20, 0.8), label) == pytest.approx(0.3)
 
 
+def test_calibration_error_by_chance_shrinks_with_the_sample():
+    few, many = (metrics.ece_by_chance(np.full(n, 0.5)) for n in (100, 10_000))
+    # bins of n / 10 rows: the mean of |N(0, 0.25 / (n / 10))|
+    assert few == pytest.approx(0.8 * np.sqrt(0.25 / 10), rel=0.1)
+    assert many == pytest.approx(0.8 * np.sqrt(0.25 / 1000), rel=0.1)
+
+
 def test_people_with_few_rows_do_not_count_in_the_mean_over_people():
     rows = rows_of([0] * 23, [0] * 10 + [1] * 3 + [2] * 10)
     values = np.array([1.0] * 10 + [50.0] * 3 + [2.0] * 10)
