@@ -380,7 +380,8 @@ class Personalizer:
         Parameters
         ----------
         at : datetime, optional
-            As of this instant, with offset; by default now.
+            Look at the log as of this instant, with offset, with what is learnt by now; by default
+            now.
 
         Returns
         -------

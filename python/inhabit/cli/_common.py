@@ -192,7 +192,7 @@ def _only_subject(home: Path) -> str:
 def emit(data: Any, text: Any, *, as_json: bool) -> None:
     """Print a result: JSON for programs, ``text`` (str or anything rich can draw) for people."""
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
     else:
         console().print(text, soft_wrap=isinstance(text, str | Text))
 

@@ -1,0 +1,380 @@
+"""The command line: every example of every help, exit codes, errors of one line, JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from inhabit.cli import main
+from inhabit.importers import read_file
+from inhabit.personalizer import Personalizer
+
+COMMANDS = sorted(main.commands)
+ZONE = timezone(timedelta(hours=1))
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder to work in, with a home of its own in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INHABIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+def run(*arguments, code=0, text=None):
+    """Run a command in this process; return its output."""
+    words = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(main, words, input=text, prog_name="inhabit")
+    assert result.exit_code == code, result.output
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def told(*arguments, code=0):
+    """Run a command with --json; return what it says."""
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+def write_events(path, users=("ada",), days=40, seed=1):
+    """Write a neutral CSV of people who do it on most days, at nine or so."""
+    random = np.random.default_rng(seed)
+    lines = ["user,subject,occurred_at,kind,value"]
+    for user in users:
+        for day in range(days):
+            at = datetime(2026, 1, 5, 9, int(random.integers(60)), tzinfo=ZONE) + timedelta(
+                days=day
+            )
+            kind = "habit_completed" if random.random() < 0.7 else "app_opened"
+            lines.append(f"{user},meditate,{at.isoformat()},{kind},")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_loop_habits(path):
+    """Write an export of Loop Habit Tracker, as far as it is needed."""
+    marks = "".join(f"2026-01-{day:02d},{2 if day % 3 else 0}\n" for day in range(20, 0, -1))
+    with zipfile.ZipFile(path, "w") as export:
+        export.writestr("Habits.csv", "Position,Name,Question,Description\n1,Meditate,,\n")
+        export.writestr("001 Meditate/Checkmarks.csv", f"Date,Value\n{marks}")
+    return path
+
+
+def write_repository(path):
+    """Make a repository with a few commits."""
+    path.mkdir(parents=True)
+    git = ["git", "-C", str(path), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "config", "user.email", "ada@example.org"], check=True)
+    for day in range(1, 8):
+        when = {"GIT_AUTHOR_DATE": f"2026-01-0{day}T20:00:00+0100"}
+        subprocess.run(
+            [*git, "commit", "--quiet", "--allow-empty", "--message", f"Day {day}"],
+            check=True,
+            env={
+                **when,
+                "GIT_COMMITTER_DATE": when["GIT_AUTHOR_DATE"],
+                "PATH": "/usr/bin:/bin:/usr/local/bin",
+            },
+        )
+    return path
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+def examples(command):
+    """Return the example lines of a command's help, as the shell would split them."""
+    text = run(command, "--help").output
+    block = re.search(r"Example:\n((?:    .+\n)+)", text)
+    assert block is not None
+    for line in block[1].splitlines():
+        first = line.split("&&")[0]
+        yield shlex.split(first, comments=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_of_the_help_work(command, home):
+    """What the help shows can be typed as it stands."""
+    write_events(home / "events.csv")
+    write_events(home / "people.csv", users=("ada", "ben", "cleo"))
+    write_loop_habits(home / "Loop Habits CSV.zip")
+    write_repository(home / "src" / "project")
+    subprocess.run(["cp", "-r", str(home / "src" / "project" / ".git"), str(home)], check=True)
+    if command not in {"import", "record", "demo"}:
+        run("import", "events.csv")
+    allowed = {"decide": {0, 10, 11}, "train": {0, 3}}.get(command, {0})
+    shown = list(examples(command))
+    assert shown
+    for program, *arguments in shown:
+        assert program == "inhabit"
+        words = [argument.replace("~", str(home)) for argument in arguments]
+        if words == ["demo"]:
+            words += ["--days", "20"]  # a year takes seconds, this takes less
+        if command == "forget":
+            words += ["--yes"]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code in allowed, result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_complete(command):
+    """Every command has --json, says its exit codes, and explains every option."""
+    text = run(command, "--help").output
+    assert "--json" in text
+    assert "Exit codes:" in text
+    options = [p for p in main.commands[command].params if isinstance(p, click.Option)]
+    assert all(option.help or option.show_default for option in options)
+
+
+def test_program_and_module_are_one(home):
+    """``python -m inhabit`` is ``inhabit``; the version is the package's."""
+    from inhabit import __version__
+
+    for command in (
+        [sys.executable, "-m", "inhabit"],
+        [str(Path(sys.executable).with_name("inhabit"))],
+    ):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout == f"inhabit, version {__version__}\n"
+
+
+# --- a day ---------------------------------------------------------------------------------------
+
+
+def test_a_first_day(home):
+    """Record, predict, decide, train, status, export, forget; in a process of its own each."""
+
+    def inhabit(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "inhabit", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    assert inhabit("status") == (
+        2,
+        "",
+        (
+            "inhabit: there is no event yet; say --subject, or record one: inhabit record "
+            "habit_completed --subject meditate; see inhabit status --help\n"
+        ),
+    )
+    code, out, _ = inhabit("record", "habit_completed", "-s", "meditate")
+    assert (code, out.startswith("recorded habit_completed of meditate at ")) == (0, True)
+    assert inhabit("predict")[1] == "it has happened already: meditate, habit_completed today\n"
+    assert inhabit("decide", "--exit-code")[:2] == (11, "suppress  already done\n")
+    assert inhabit("train", "--if-due")[0] == 3
+    assert "learnt from" in inhabit("status")[1]
+    code, out, _ = inhabit("export", "-")
+    assert out.splitlines()[0] == "user,subject,occurred_at,kind,value,recorded_at,id"
+    assert len(out.splitlines()) == 2
+    code, out, _ = inhabit("forget", "--all", "--yes")
+    assert (code, out) == (0, "forgot 1 events and blanked or removed 1 decisions\n")
+
+
+def test_json(home):
+    """Every command answers in JSON when asked to."""
+    assert told("import", write_events(home / "events.csv"))["added"] == 40
+    probability = told("predict", "--at", "2026-02-14T08:00")["probability"]
+    assert 0 < probability < 1
+    assert set(told("predict", "--explain")["reasons"]) > {"current_streak", "weekend"}
+    decision = told("decide")
+    assert {"action", "probability", "reasons", "propensity", "generation"} < set(decision)
+    assert told("decide", "--dry-run")["action"] == decision["action"]
+    assert told("train")["outcome"] == "trained"
+    assert told("train", "--if-due", code=3)["due"]["due"] is False
+    status = told("status")
+    assert (status["generation"], status["decisions"]) == (1, {decision["action"]: 1})
+    assert told("record", "habit_skipped", "--value", "2.5")["kind"] == "habit_skipped"
+    assert told("export", "all.jsonl") == {"file": "all.jsonl", "rows": 41}
+    assert told("replay", "events.csv", "--prior", "none")["rows"] == 40
+    assert told("prior", "events.csv", "--out", "my.safetensors")["people"] == 1
+    assert told("prior")["features"][0] == "current_streak"
+    assert told("demo", "--days", "14", "--report", "r.html")["report"] == "r.html"
+    assert told("forget", "--since", "2026-01-10", "--yes")["events"] > 0
+
+
+def test_what_was_exported_can_be_imported(home):
+    """Out as CSV, JSON Lines or a whole database; in again: the same events."""
+    run("import", write_events(home / "events.csv"))
+    for name in ("out.csv", "out.jsonl"):
+        run("export", name)
+        ids = {record.row.id for record in read_file(home / name)}
+        assert (
+            told("import", name, "--home", home / name.replace(".", "-"))["added"] == len(ids) == 40
+        )
+        assert told("import", name) | {"bad_rows": []} == {
+            "read": 40, "added": 0, "known": 40, "others": 0, "bad": 0, "bad_rows": [],
+        }  # fmt: skip
+    run("export", "copy/events.sqlite3", "--what", "backup", code=1)
+    (home / "copy").mkdir()
+    run("export", "copy/events.sqlite3", "--what", "backup")
+    assert Personalizer.subjects(home / "copy") == ("meditate",)
+    weights = json.loads(run("export", "-", "--what", "weights").stdout)
+    assert set(weights) == {"weights", "biases", "version"}
+
+
+def test_forgetting_asks_first(home):
+    """Without a yes nothing is forgotten."""
+    run("import", write_events(home / "events.csv"))
+    run("forget", "--all", text="n\n", code=1)
+    assert told("status")["events"] == 40
+    run("forget", "--all", text="y\n")
+    run("status", code=2)
+
+
+def test_subjects_are_told_apart(home):
+    """With two habits the command asks which; with --subject it knows."""
+    run("record", "habit_completed", "-s", "meditate")
+    run("record", "habit_completed", "-s", "read")
+    assert run("predict", code=2).stderr == (
+        "inhabit: say which with --subject: meditate, read; see inhabit predict --help\n"
+    )
+    assert told("predict", "-s", "read")["subject"] == "read"
+
+
+def test_trainings_in_a_hurry(home):
+    """Out of time is a code of its own, and the next call goes on."""
+    run("import", write_events(home / "events.csv", days=200))
+    codes = []
+    while 0 not in codes:
+        result = CliRunner().invoke(main, ["train", "--deadline", "0ms"])
+        codes.append(result.exit_code)
+    assert set(codes[:-1]) == {4}
+    assert told("status")["generation"] == 1
+
+
+# --- replay --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["next-moment", "rest-of-day", "next-day", "6h"])
+@pytest.mark.parametrize("missing", ["negative", "unknown"])
+def test_replay(home, window, missing):
+    """The summary beside the base rate, and every prediction as CSV."""
+    write_events(home / "events.csv", users=("ada", "ben"))
+    summary = told(
+        "replay", "events.csv", "--target", "habit_completed", "--moments", "04:00,15:00",
+        "--window", window, "--missing", missing, "--prior", "none", "--predictions", "out.csv",
+    )  # fmt: skip
+    header, *rows = (home / "out.csv").read_text().splitlines()
+    assert header == "user,subject,moment,window_end,probability,label,generation"
+    assert len(rows) == summary["rows"]
+    assert {row.split(",")[0] for row in rows} == {"ada", "ben"}
+    assert all(0 < float(row.split(",")[4]) < 1 for row in rows)
+    assert {"log_loss", "brier", "auc", "calibration_error"} < set(summary["base_rate"])
+    assert "running base rate" in run("replay", "events.csv", "--window", window).output
+
+
+def test_priors_travel_as_files(home):
+    """A prior learnt from some people serves in a replay of others and in a home."""
+    write_events(home / "people.csv", users=("ada", "ben", "cleo"))
+    write_events(home / "other.csv", users=("dora",), seed=2)
+    run("prior", "people.csv", "--out", "p.safetensors")
+    with_prior = told("replay", "other.csv", "--prior", "p.safetensors")
+    assert with_prior != told("replay", "other.csv", "--prior", "none")
+    run("import", "other.csv")
+    (home / "home" / "config.toml").write_text(f"prior = '{home / 'p.safetensors'}'\n")
+    run("train")
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    (["predict", "--subject", "x", "--at", "soon"], 2, "2026-03-02T18:30"),
+    (["record"], 2, "Missing argument 'KIND'"),
+    (["record", "a\nb", "-s", "x"], 1, "kind"),
+    (["record", "walked", "-s", "x", "--value", "nan"], 1, "value"),
+    (["train", "-s", "x", "--deadline", "soon"], 2, "25s"),
+    (["replay", "nothing.csv"], 2, "does not exist"),
+    (["replay", "bad.csv"], 1, "first line must name"),
+    (["replay", "events.csv", "--moments", "teatime"], 2, "04:00"),
+    (["replay", "events.csv", "--window", "soon"], 1, "rest-of-day"),
+    (["replay", "events.csv", "--target", "flew"], 0, ""),
+    (["replay", "events.csv", "--prior", "none.safetensors"], 1, "none.safetensors"),
+    (["replay", "events.csv", "--prior", "events.csv"], 1, ""),
+    (["replay", "events.csv", "--predictions", "no/where.csv"], 1, "no/where.csv: No such file"),
+    (["import"], 2, "name one source"),
+    (["import", "--git", "."], 1, "git"),
+    (["forget"], 2, "what to forget"),
+    (["forget", "-s", "x"], 2, "what to forget"),
+    (["prior", "events.csv"], 2, "--out"),
+    (["demo", "--days", "3"], 2, "14"),
+    (["demo", "--events", "events.csv", "--user", "ben"], 1, "only ada"),
+    (["nonsense"], 2, "No such command"),
+    (["--nonsense"], 2, "No such option"),
+    (["status", "-s", "x", "--home", "broken"], 1, "not TOML"),
+])  # fmt: skip
+def test_errors_are_one_line(home, arguments, code, said):
+    """Whatever is wrong: one line, on the error output, a code, and no traceback."""
+    write_events(home / "events.csv")
+    (home / "bad.csv").write_text("a,b\n1,2\n")
+    (home / "broken").mkdir()
+    (home / "broken" / "config.toml").write_text("= nonsense")
+    result = run(*arguments, code=code)
+    assert said in result.stderr
+    if code:
+        assert result.stdout == ""
+        assert result.stderr.startswith("inhabit: ")
+        assert result.stderr.count("\n") == 1
+
+
+def test_bad_rows_are_told(home):
+    """A bad row is named with its line; the good ones are kept, or none with --strict."""
+    file = write_events(home / "events.csv")
+    file.write_text(file.read_text() + "ada,meditate,yesterday,habit_completed,\n")
+    assert "line 42" in run("import", "--strict", file, code=1).stderr
+    result = run("import", file)
+    assert "line 42" in result.stderr
+    assert result.stdout == "40 new events, 0 known already, 1 bad rows left out\n"
+
+
+# --- demo ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [
+    [], ["--events", "events.csv"], ["--loop-habits", "Loop.zip"], ["--git", "repository"],
+])  # fmt: skip
+def test_demo(home, source):
+    """A life is lived, told by week and in a report; it says whose it is; no trace stays."""
+    write_events(home / "events.csv")
+    write_loop_habits(home / "Loop.zip")
+    write_repository(home / "repository")
+    result = run(
+        "demo", "--days", "21", "--prior", "none", "--report", "deep/in/demo.html", *source
+    )
+    text = (home / "deep" / "in" / "demo.html").read_text()
+    assert "report: deep/in/demo.html" in result.stdout
+    assert "week of" in result.stdout
+    assert text.count("<svg") >= 3
+    assert "://" not in text
+    simulated = "This person is simulated"
+    assert (simulated in text, simulated in result.stdout) == (not source, not source)
+    assert ("real events" in text) == bool(source)
+    assert not (home / "home").exists()
+
+
+def test_demo_is_repeatable(home):
+    """The same seed lives the same life; another seed another one."""
+    arguments = ["demo", "--days", "14", "--prior", "none", "--report", "r.html"]
+    first, again, other = (told(*arguments, "--seed", seed) for seed in (1, 1, 2))
+    for told_ in (first, again, other):
+        del told_["a training took"]
+    assert first == again
+    assert first != other
