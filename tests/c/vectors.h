@@ -33,13 +33,13 @@ typedef struct bytes {
 } bytes;
 
 /* Exactly `size` bytes of memory, so that a sanitizer sees the first one too many. */
-static void *allocate(size_t size) {
+static inline void *allocate(size_t size) {
     void *memory = calloc(size ? size : 1, 1);
     INSIST(memory != NULL);
     return memory;
 }
 
-static bytes read_file(const char *folder, const char *name) {
+static inline bytes read_file(const char *folder, const char *name) {
     char path[4096];
     bytes file;
     FILE *stream;
@@ -56,7 +56,7 @@ static bytes read_file(const char *folder, const char *name) {
 }
 
 /* A tensor of a file in memory of its own; `count` gets its elements. */
-static void *read_tensor(bytes file, const char *name, uint32_t dtype, size_t *count) {
+static inline void *read_tensor(bytes file, const char *name, uint32_t dtype, size_t *count) {
     void *data;
     INSIST_STATUS(INHABIT_OK, inhabit_checkpoint_tensor(file.data, file.size, name, strlen(name),
                                                         dtype, NULL, 0, count));

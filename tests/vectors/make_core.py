@@ -1,9 +1,9 @@
 """Write core.safetensors, prior.safetensors and generation.safetensors: the bits of the core.
 
-Run `python tests/vectors/make_core.py`; `make test` fails if a file differs from what this makes. The
-history (features and labels of an invented person's 200 days) is made only where there is no
-core.safetensors; otherwise it is taken from there, so that the expected bits only change when the core
-does. To start anew, remove the file.
+Run `python tests/vectors/make_core.py`; `make test` fails if a file differs from what this makes.
+The history (features and labels of an invented person's 200 days) is made only where there is no
+core.safetensors; otherwise it is taken from there, so that the expected bits only change when the
+core does. To start anew, remove the file.
 """
 
 import random
@@ -108,9 +108,7 @@ def files() -> dict[str, bytes]:
     walk = walk_forward(x, label, slot, tensors["history.learn_at"], config, prior)
     tensors["walk.probability"] = walk.probability
     return {
-        "core.safetensors": Generation(
-            tensors, Manifest(settings={"made_by": "make_core.py"})
-        ).data,
+        "core.safetensors": Generation(tensors).data,
         "prior.safetensors": Generation(prior.tensors(), Manifest(seed=5)).data,
         "generation.safetensors": Generation(
             walk.model.tensors(),

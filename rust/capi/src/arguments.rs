@@ -1,6 +1,6 @@
 //! From pointers to slices: the checks that every argument passes, written once.
 
-use core::{ffi::c_char, mem, slice, str};
+use core::{ffi::c_char, mem, ptr, slice, str};
 
 use inhabit_core::checkpoint::MAX_TENSORS;
 
@@ -34,6 +34,24 @@ impl Cursor {
         self.0 = self.0.wrapping_add(count * mem::size_of::<T>());
         pointer
     }
+}
+
+/// A block of memory begins with a header, which says how the rest is laid out; the header's first word
+/// is the seal of the others, so that a header that was damaged, or never written, is not believed.
+///
+/// # Safety
+///
+/// `T` begins with the seal (`u64`), and has no padding.
+pub(crate) unsafe fn seal<T>(kind: &[u8; 8], header: &T) -> u64 {
+    const { assert!(mem::size_of::<T>() & 7 == 0 && mem::align_of::<T>() == 8) };
+    // SAFETY: a T is aligned for u64 and a whole number of them, all initialised as it has no padding.
+    let words = unsafe {
+        slice::from_raw_parts(ptr::from_ref(header).cast::<u64>(), mem::size_of::<T>() / 8)
+    };
+    // Each step is one to one in its word, so a change of one word always changes the seal.
+    words[1..].iter().fold(u64::from_le_bytes(*kind), |seal, word| {
+        (seal ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    })
 }
 
 /// The addresses of one argument.

@@ -12,7 +12,7 @@ use inhabit_core::{
 
 use crate::{
     Status,
-    arguments::{Call, Cursor},
+    arguments::{Call, Cursor, seal},
     status::answer,
 };
 
@@ -43,7 +43,7 @@ pub struct Prediction {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Header {
-    magic: u64,
+    seal: u64,
     /// Not 0: there is a prior network.
     has_network: u64,
     config: [f64; CONFIG_LEN],
@@ -52,8 +52,17 @@ struct Header {
     experts: [f64; N_EXPERTS],
 }
 
-/// "inhabitM"
-const MAGIC: u64 = u64::from_le_bytes(*b"inhabitM");
+impl Header {
+    fn sealed(mut self) -> Self {
+        self.seal = self.expected_seal();
+        self
+    }
+
+    fn expected_seal(&self) -> u64 {
+        // SAFETY: the seal is the first field, and every field is made of 8-byte words: no padding.
+        unsafe { seal(b"model   ", self) }
+    }
+}
 
 /// The parts of a model's memory behind the header.
 struct Sizes {
@@ -150,7 +159,7 @@ unsafe fn peek(memory: *const u64, size: usize) -> Result<ModelConfig, Status> {
     }
     // SAFETY: passed on; every bit pattern is a header.
     let header = unsafe { <Call>::new().value(memory.cast::<Header>()) }?;
-    if header.magic != MAGIC {
+    if header.seal != header.expected_seal() {
         return Err(Status::State);
     }
     generation::decode_config(&header.config).map_err(|_| Status::State)
@@ -234,7 +243,7 @@ pub unsafe extern "C" fn inhabit_model_begin(
         let mut block = unsafe { Block::new(&mut call, memory, size, config) }?;
         // Until all is well, the memory holds no model: this is the one function that may leave its
         // memory changed when it refuses, as the header says.
-        block.header.magic = 0;
+        block.header.seal = !block.header.expected_seal();
         let has_network = matches!(&source, Source::Stored(stored) if stored.has_prior_network());
         let network = if has_network { &mut *block.network } else { &mut [] };
         let (prior, is_resumed) = match &source {
@@ -243,7 +252,7 @@ pub unsafe extern "C" fn inhabit_model_begin(
         };
         let n = config.n_weights();
         let mut header = Header {
-            magic: MAGIC,
+            seal: 0,
             has_network: has_network.into(),
             config: generation::encode_config(config),
             mean: [0.0; MAX_WEIGHTS],
@@ -257,7 +266,7 @@ pub unsafe extern "C" fn inhabit_model_begin(
         } else {
             model::Model::new(config, &prior, block.memory)?;
         }
-        *block.header = header;
+        *block.header = header.sealed();
         Ok(())
     })
 }

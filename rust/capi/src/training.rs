@@ -9,7 +9,7 @@ use inhabit_core::{
 
 use crate::{
     Network, Status,
-    arguments::{Call, Cursor},
+    arguments::{Call, Cursor, seal},
     status::answer,
 };
 
@@ -120,7 +120,7 @@ pub struct TrainingProgress {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Header {
-    magic: u64,
+    seal: u64,
     config: TrainingConfig,
     state: [u64; STATE_LEN],
     loss: f64,
@@ -130,8 +130,17 @@ struct Header {
     reserved: u32,
 }
 
-/// "inhabitT"
-const MAGIC: u64 = u64::from_le_bytes(*b"inhabitT");
+impl Header {
+    fn sealed(mut self) -> Self {
+        self.seal = self.expected_seal();
+        self
+    }
+
+    fn expected_seal(&self) -> u64 {
+        // SAFETY: the seal is the first field; 8-byte fields, then 19 + 1 of 4 bytes: no padding.
+        unsafe { seal(b"training", self) }
+    }
+}
 
 /// The parts of a training's memory behind the header.
 struct Sizes {
@@ -201,7 +210,7 @@ unsafe fn peek(memory: *const u64, size: usize) -> Result<(Header, Core, Sizes),
     }
     // SAFETY: passed on; every bit pattern is a header.
     let header = *unsafe { <Call>::new().value(memory.cast::<Header>()) }?;
-    if header.magic != MAGIC {
+    if header.seal != header.expected_seal() {
         return Err(Status::State);
     }
     let network = header.network.core().map_err(|_| Status::State)?;
@@ -289,14 +298,15 @@ pub unsafe extern "C" fn inhabit_training_begin(
         let training =
             Training::start(&network, &config.core()?, &samples, initial, &mut block.memory)?;
         *block.header = Header {
-            magic: MAGIC,
+            seal: 0,
             config: *config,
             state: training.state(),
             loss: f64::NAN,
             validation_loss: f64::NAN,
             network: *shape,
             reserved: 0,
-        };
+        }
+        .sealed();
         Ok(())
     })
 }
@@ -336,7 +346,8 @@ pub unsafe extern "C" fn inhabit_training_step(
             (loss, validation_loss) = (now.loss, now.validation_loss);
             ControlFlow::Continue(())
         })?;
-        *block.header = Header { state: training.state(), loss, validation_loss, ..header };
+        *block.header =
+            Header { state: training.state(), loss, validation_loss, ..header }.sealed();
         *progress = TrainingProgress {
             status: training.status() as u32,
             epoch: training.epoch(),
