@@ -1,8 +1,8 @@
 """Instruction counts of the kernels: exact on a noisy machine, so growth is seen at once.
 
-The record holds counts per compiler. Under the same compiler a kernel may not grow by more than 2 %;
-after a deliberate change, or with a new compiler, ``python benches/test_instructions.py`` rewrites it.
-Valgrind knows AVX2 and not AVX-512.
+The record holds counts per compiler. Under the same compiler a kernel may not grow by more than
+2 %; after a deliberate change, or with a new compiler, ``python benches/test_instructions.py``
+rewrites it. Valgrind knows AVX2 and not AVX-512.
 """
 
 from __future__ import annotations
@@ -35,12 +35,8 @@ def compiler() -> str:
 
 def build() -> Path:
     """Build the program that does the work; return its path."""
-    subprocess.run(
-        ["cargo", "build", "--quiet", "--release", "--locked", "-p", "inhabit-core"]
-        + ["--example", "instructions"],
-        check=True,
-        cwd=ROOT,
-    )
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "inhabit-core"]
+    subprocess.run([*command, "--example", "instructions"], check=True, cwd=ROOT)
     return ROOT / "target" / "release" / "examples" / "instructions"
 
 
