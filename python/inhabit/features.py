@@ -143,7 +143,7 @@ class AsOf:
         self._source = source
         self._windows = windows
         self._began_us = began_us
-        self._read_already: dict[tuple[str, int], Happenings] = {}
+        self._read_already: dict[tuple[str, tuple[str, ...], int], Happenings] = {}
 
     @classmethod
     def of_columns(
@@ -178,7 +178,9 @@ class AsOf:
             since_us = int(schedule.starts_us(today - days - MARGIN_DAYS))
             clock = LocalClock.of_changes(log.offset_changes(since_us, now_us))
             clock = clock.with_now(now_us, utc_offset_s)
-            windows = moments_between(clock, schedule, target.window, today - days, today + 2)
+            # After a flight west, days that lie ahead by the clock may be over already.
+            last_day = today + MARGIN_DAYS
+            windows = moments_between(clock, schedule, target.window, today - days, last_day)
             closed_us = windows.window_end_us + target.grace_us
             closed = int(np.searchsorted(closed_us, now_us, side="right"))
             if closed >= HISTORY or windows.window_end_us[0] <= began_us:
@@ -326,7 +328,7 @@ class AsOf:
     def _read(self, kind: str | None, subjects: tuple[str, ...], since_us: int) -> Happenings:
         if kind is None:
             return Happenings.none()
-        key = f"{kind} {len(subjects)}", since_us
+        key = kind, subjects, since_us
         if key not in self._read_already:
             self._read_already[key] = self._source.happenings(kind, subjects, since_us)
         return self._read_already[key]

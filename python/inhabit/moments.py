@@ -449,10 +449,10 @@ def moment_at(
     clock = clock.with_now(now_us, utc_offset_s)
     day = schedule.local_day(now_us, utc_offset_s)
     # Every day is lived once: after a flight west, the one the clock shows may be over already.
-    following = clock.first_instant(schedule.starts_us(np.arange(day + 1, day + 1 + MARGIN_DAYS)))
-    day += int(np.searchsorted(following, now_us, side="right"))
+    starts = clock.first_instant(schedule.starts_us(np.arange(day, day + MARGIN_DAYS + 3)))
+    over = int(np.searchsorted(starts[1:], now_us, side="right"))
+    day, starts = day + over, starts[over:]
     at_us = np.array([now_us], np.int64)
-    starts = clock.first_instant(schedule.starts_us(np.arange(day, day + 3)))
     slots = clock.first_instant(schedule.starts_us(day) + schedule.offsets_us)
     slot = max(int(np.searchsorted(slots, now_us, side="right")) - 1, 0)
     if window == NEXT_MOMENT:
