@@ -64,7 +64,7 @@ def weekends_off(_random, weekend):
     return np.where(weekend, 0.1, 0.9)
 
 
-WEEKLY = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), retrain_every=7, retrain_window=120)
+WEEKLY = ModelConfig(N_INPUTS, RATES, retrain_every=7, retrain_window=120)
 
 
 def test_noise_is_not_promoted():
@@ -87,7 +87,7 @@ def test_a_clear_pattern_is_promoted_by_day_90():
 def test_a_prior_that_knows_the_pattern_already_is_kept():
     """No improvement is left to find, so the champion stays: the prior network itself."""
     inputs, outcome, _ = people(40, 90, weekends_off, seed=3)
-    teacher = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), epochs=20)
+    teacher = ModelConfig(N_INPUTS, RATES, epochs=20)
     taught = walk(inputs[0], outcome[0], teacher).model.tensors()["model.challenger"]
     prior = Prior(WEEKLY, network=taught)
     promoted = [
@@ -99,7 +99,7 @@ def test_a_prior_that_knows_the_pattern_already_is_kept():
 
 def test_nothing_is_promoted_before_there_is_a_challenger():
     inputs, outcome, _ = people(5, 90, weekends_off, seed=4)
-    never = ModelConfig(N_INPUTS, RATES, hidden_layers=(8,), retrain_every=91)
+    never = ModelConfig(N_INPUTS, RATES, retrain_every=91)
     for columns in zip(inputs, outcome, strict=True):
         walked = walk(*columns, never)
         assert (walked.generation == 0).all()

@@ -115,7 +115,7 @@ impl ModelConfig {
             training: TrainingConfig {
                 optimizer: Optimizer::Sgd { momentum: 0.0 },
                 learning_rate: 0.1,
-                epochs: 4,
+                epochs: 2,
                 l2: 10.0,
                 ..TrainingConfig::default()
             },
