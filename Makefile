@@ -61,6 +61,7 @@ test-rust: $(VENV)/deps ## Rust unit, property and vector tests
 
 test-python: build ## Python tests, property-based ones included
 	$(OFFLINE) $(BIN)/python -m pytest --quiet
+	$(OFFLINE) $(BIN)/python -m pytest --quiet --doctest-modules python/inhabit
 
 ios: build $(VENV)/group-ios ## the static library for Apple and other targets: built, checked, executed in an emulator
 	$(BIN)/python tools/ios check
