@@ -340,7 +340,7 @@ class Personalizer:
             A time without offset, a value that is no number.
         """
         with self._lock:
-            recorded_at = self._now()
+            recorded_at = self.now()
             if occurred_at is not None and occurred_at.utcoffset() is not None:
                 recorded_at = max(recorded_at, occurred_at)
             about = self.subject if subject is None else subject
@@ -453,7 +453,7 @@ class Personalizer:
     def observe(self) -> int:
         """Join the outcomes of decisions whose windows have closed; return how many were joined."""
         with self._lock:
-            now_us = us_from_datetime(self._now())
+            now_us = us_from_datetime(self.now())
             closed = [
                 decision
                 for decision in self.log.decisions(self.subject, open_only=True)
@@ -625,7 +625,7 @@ class Personalizer:
 
     def samples(self) -> Samples:
         """Return the samples that the log makes as of now."""
-        end_us = us_from_datetime(self._now()) + 1  # a moment that begins now is one of them
+        end_us = us_from_datetime(self.now()) + 1  # a moment that begins now is one of them
         events = self.log.columns(recorded_before_us=end_us)
         return samples(events, self._target, self._schedule, self._features, as_of_us=end_us)
 
@@ -660,7 +660,14 @@ class Personalizer:
             if serving is not None and is_current:
                 serving.revision = self.log.revision
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """Return the present, as the clock tells it.
+
+        Raises
+        ------
+        ConfigError
+            The clock tells a time without offset.
+        """
         now = self._clock()
         if now.utcoffset() is None:
             raise ConfigError(f"clock: expected a time with offset, got naive {now}")
@@ -668,7 +675,7 @@ class Personalizer:
 
     def _look(self, at: datetime | None) -> _Look:
         """Look at one instant: the question that is open, and what is known about it."""
-        now = self._now() if at is None else at
+        now = self.now() if at is None else at
         now_us = us_from_datetime(now, "at")
         question = self._question(now_us, _offset_s(now))
         known = self._known(question, now_us)
@@ -761,7 +768,7 @@ class Personalizer:
         serving = self._serving
         if serving is None or serving.revision != self.log.revision:
             serving = self._serving = _Serving(self._load(), self)
-        now = self._now()
+        now = self.now()
         if us_from_datetime(now) >= serving.next_us:
             serving.catch_up(now)
         return serving
@@ -816,7 +823,7 @@ class Personalizer:
         if changed and run.rows:
             self._store.save(run.generation)
         self._unfinished.purge()
-        self.log.set_meta(self._last_training_key, self._now().isoformat())
+        self.log.set_meta(self._last_training_key, self.now().isoformat())
         return "trained" if changed and run.rows else "unchanged"
 
     def _furthest(self) -> Generation | None:
@@ -832,7 +839,7 @@ class Personalizer:
         return is_due(
             self.settings.request,
             self._device(),
-            self._now(),
+            self.now(),
             self._last_training(),
             self._new_samples(table),
         )
@@ -912,9 +919,10 @@ class _Serving:
             else generation.tensors["features.mean"].astype(np.float32)
         )
         self.revision = me.log.revision
-        self.next_us = 0  # the next scheduled moment: when there may be something to learn
         self.question: _Question | None = None
         self.after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
+        # The next scheduled moment: when there may be something to learn.
+        self.next_us = me.next_moment_us(self.after_us, _offset_s(me.now())) if manifest else 0
         self._me = me
 
     @property
