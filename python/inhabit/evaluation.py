@@ -21,6 +21,7 @@ from inhabit.features import DEFAULT_FEATURES, FeatureSet
 from inhabit.moments import Schedule, isoformat
 from inhabit.priors import model_config
 from inhabit.samples import UNKNOWN, Samples, Target, samples
+from inhabit.training import running_base_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -179,20 +180,6 @@ def subjects_of(events: EventColumns, target: Target) -> list[str]:
     if not len(told):
         told = np.unique(events.subject)
     return [events.subjects[code] for code in told]
-
-
-def running_base_rate(table: Samples) -> NDArray[np.float64]:
-    """Return ``(s + 1) / (n + 2)`` over the labels that may be known at each moment.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-    """
-    rows = len(table)
-    label = table.matured_label
-    known = np.bincount(table.learn_at[label != UNKNOWN], minlength=rows + 1)
-    positive = np.bincount(table.learn_at[label == 1], minlength=rows + 1)
-    return ((np.cumsum(positive) + 1) / (np.cumsum(known) + 2))[:rows]
 
 
 def _walk(table: Samples, config: ModelConfig, prior: Prior | None) -> dict[str, NDArray[Any]]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 
-from inhabit import priors
+from inhabit import metrics, priors
 from inhabit._native import Model, Prior
 from inhabit.checkpoints import Generation, Manifest
 from inhabit.exceptions import CheckpointError, InhabitError
@@ -52,8 +52,6 @@ Progress = Callable[[int, int], object]
 
 SLICE: Final = 64
 """Rows between two looks at the clock: a fraction of a millisecond each."""
-
-_CLIP: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,24 +202,24 @@ def running_base_rate(samples: Samples) -> NDArray[np.float64]:
 
 
 def metrics_of(
-    label: NDArray[np.int8], probability: NDArray[np.floating], base: NDArray[np.float64]
+    label: NDArray[np.int8], probability: NDArray[np.floating[Any]], base: NDArray[np.float64]
 ) -> dict[str, float]:
     """Return log loss and Brier score over the known labels, beside those of the base rate.
 
-    Probabilities are clipped to [0.01, 0.99]. Empty when no label is known.
+    Empty when no label is known. Rounded, because numpy's logarithm differs in the last bit between
+    platforms, and generations must not.
     """
     known = label >= 0
     if not known.any():
         return {}
-    y = label[known].astype(np.float64)
-    scores = {}
-    for prefix, p in (("", probability), ("base_rate_", base)):
-        clipped = np.clip(p[known].astype(np.float64), _CLIP, 1.0 - _CLIP)
-        loss = -np.log(np.where(y == 1, clipped, 1.0 - clipped)).mean()
-        # Rounded, because numpy's logarithm differs in the last bit between platforms.
-        scores[f"{prefix}log_loss"] = round(float(loss), 6)
-        scores[f"{prefix}brier"] = round(float(((clipped - y) ** 2).mean()), 6)
-    return scores
+    served, label = probability[known].astype(np.float64), label[known]
+    scores = {
+        "log_loss": metrics.log_loss(served, label),
+        "brier": metrics.brier_score(served, label),
+        "base_rate_log_loss": metrics.log_loss(base[known], label),
+        "base_rate_brier": metrics.brier_score(base[known], label),
+    }
+    return {name: round(score, 6) for name, score in scores.items()}
 
 
 def _continue(
