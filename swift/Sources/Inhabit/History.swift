@@ -85,8 +85,9 @@ extension History {
             let scheduled = windows[..<windows.partitionIndex { $0.at.microseconds > at }].last
             let isOpen = scheduled.map { $0.windowEnd > at } ?? false
             moment = isOpen ? scheduled! : schedule.moment(at: now, on: clock, window: target.window)
-            began = try store.firstOccurrence(
-                subject: target.subject, recordedBefore: moment.at.microseconds) ?? never
+            began =
+                try store.firstOccurrence(
+                    subject: target.subject, recordedBefore: moment.at.microseconds) ?? never
             days *= 2  // long windows, or moments swallowed by jumps of the clock
         } while !reachesBack(windows, from: moment, began: began, grace: target.grace)
 

@@ -145,7 +145,7 @@ public actor Personalizer {
 
     // MARK: - Predict and decide
 
-    /// The probability of what has happened already; of what was skipped, the rest to 1.
+    /// The probability of what has happened already, and the highest that is given; the rest to 1 is the lowest.
     public static let sure = 0.999
 
     /// The calibrated probability that the target occurs in the window that is open: strictly between 0 and 1.
@@ -160,7 +160,7 @@ public actor Personalizer {
     /// The features that a prediction rests on: those of the last scheduled moment.
     ///
     /// - Throws: ``InhabitError``
-    public func features(at: LocalInstant? = nil) throws -> HabitFeatures { try look(at).features }
+    public func features(at: LocalInstant? = nil) throws -> HabitFeatures { try look(at).question.features }
 
     /// Decides whether to remind, wait or suppress, and keeps the decision with its reasons.
     ///
@@ -172,7 +172,7 @@ public actor Personalizer {
     /// - Throws: ``InhabitError``
     public func decide(at: LocalInstant? = nil, isKept: Bool = true) throws -> Decision {
         let look = try look(at)
-        let (moment, now) = (look.moment, look.now)
+        let (moment, now) = (look.question.moment, look.question.now)
         let since = now.microseconds - 2 * microsecondsPerDay
         let recent = try store.decisions(subject: subject, since: since)
             .filter { $0.decision.at.microseconds <= now.microseconds }
@@ -187,59 +187,24 @@ public actor Personalizer {
             try store.append(
                 StoredDecision(
                     subject: subject, decision: decision, slot: moment.slot, windowStart: moment.windowStart,
-                    windowEnd: moment.windowEnd, features: look.features.inputs))
+                    windowEnd: moment.windowEnd, features: look.question.features.inputs))
         }
         return decision
     }
 
-    /// One instant: the question that is open, and what is known about it.
-    private struct Look {
-        let now: LocalInstant
-        let moment: Moment
-        let features: HabitFeatures
-        let known: Label
-        var probability: Double
-    }
-
-    private func look(_ at: LocalInstant?) throws -> Look {
-        let now = at ?? clock()
-        let asOf = try History.live(store, target: target, schedule: settings.schedule, now: now)
-        let (moment, features) = (asOf.moment, HabitFeatures(asOf))
-        let said = try served().model.predict(features.inputs, slot: moment.slot)
-        var look = Look(
-            now: now, moment: moment, features: features, known: try known(of: moment, at: now),
-            probability: said.probability)
-        look.probability = try updated(look)
-        return look
-    }
-
-    /// Whether the question is answered already: done, skipped, or open.
-    private func known(of moment: Moment, at now: LocalInstant) throws -> Label {
-        let start = target.once ? moment.dayStart : moment.windowStart
-        var query = EventQuery(subject: subject)
-        query.types = [target.type, target.skipType].compactMap { $0 }
-        (query.since, query.until) = (start, moment.windowEnd)
-        let events = try store.events(query)
-        let happened = Happenings(events, type: target.type, subjects: [subject])
-        let skipped = Happenings(events, type: target.skipType, subjects: [subject])
-        return Evidence(target, happened: happened, skipped: skipped, from: start, to: moment.windowEnd)
-            .known(at: now.microseconds + 1)  // what is recorded now is known now
-    }
-
-    /// The probability, given what has happened in the window so far.
-    private func updated(_ look: Look) throws -> Double {
-        guard look.known == .unknown else { return look.known == .positive ? Self.sure : 1 - Self.sure }
-        let (start, now) = (look.moment.windowStart, look.now.microseconds)
-        var query = EventQuery(subject: subject)
-        query.exactSubject = true
-        query.types = [target.type]
-        (query.since, query.until) = (start - Timing.lookBackDays * microsecondsPerDay, start)
-        query.recordedBefore = look.moment.at.microseconds
-        let completed = try store.events(query).map(\.occurredAt.localMicroseconds)
-        let offset = Int64(look.now.utcOffset) * microsecondsPerSecond
-        let share = Timing.shareToCome(
-            completed, start: start + offset, end: look.moment.windowEnd + offset, now: now + offset)
-        return Timing.stillToCome(look.probability, share: share)
+    private func look(_ at: LocalInstant?) throws -> (question: Question, known: Label, probability: Double) {
+        let question = try Question(
+            at: at ?? clock(), of: store, target: target, schedule: settings.schedule)
+        let (moment, inputs) = (question.moment, question.features.inputs)
+        let atFirst = try served().model.predict(inputs, slot: moment.slot).probability
+        let known = try question.known(to: store)
+        switch known {
+        case .positive: return (question, known, Self.sure)
+        case .negative: return (question, known, 1 - Self.sure)
+        case .unknown:
+            let toCome = try question.updated(atFirst, by: store)
+            return (question, known, min(max(toCome, 1 - Self.sure), Self.sure))
+        }
     }
 
     /// When reminders were given lately, decided here or told by the app.
@@ -424,31 +389,15 @@ public actor Personalizer {
     /// The generation in service, to be moved to another device; `nil` while the prior serves.
     public var currentGeneration: Generation? { loaded()?.generation }
 
-    /// A generation in service: its model, which goes on learning what matures.
-    private struct Serving {
-        let number: Int
-        var model: Model
-        /// The last moment that the model knows of.
-        var after: Int64
-        /// The next scheduled moment: when there may be something to learn.
-        var next = Int64.min
-    }
-
     /// The model in service, with every label learnt that has matured by now.
     private func served() throws -> Serving {
         let now = clock()
-        var serving = try self.serving ?? load()
-        if now.microseconds >= serving.next { try catchUp(&serving, now) }
+        var serving = try self.serving ?? Serving(loaded(), prior: prior)
+        if now.microseconds >= serving.next {
+            try serving.catchUp(with: samples(), now: now, schedule: settings.schedule)
+        }
         self.serving = serving
         return serving
-    }
-
-    private func load() throws -> Serving {
-        guard let (number, generation) = loaded(), let model = try? Model(generation) else {
-            return Serving(number: 0, model: try Model(prior: prior), after: .min)
-        }
-        let last = try generation.decodedManifest().lastMoment
-        return Serving(number: number, model: model, after: last ?? .min)
     }
 
     /// The newest generation that fits; the prior serves while there is none.
@@ -457,24 +406,6 @@ public actor Personalizer {
             return nil  // the events are what counts: the next training makes a new generation from them
         }
         return manifest.schema == HabitFeatures.schema ? found : nil
-    }
-
-    /// Learns the labels that have matured before the scheduled moments since, in their order.
-    private func catchUp(_ serving: inout Serving, _ now: LocalInstant) throws {
-        let samples = try samples()
-        let walked = samples.moments.partitionIndex { $0.at.microseconds > serving.after }
-        let due = samples.moments.indices.filter { row in
-            let isNew = (walked..<samples.moments.count).contains(samples.learnAt[row])
-            return isNew && samples.matured[row] && samples.labels[row] != .unknown
-        }
-        for row in due.sorted(by: { (samples.learnAt[$0], $0) < (samples.learnAt[$1], $1) }) {
-            try serving.model.learn(
-                samples.features[row].inputs, slot: samples.moments[row].slot,
-                occurred: samples.labels[row] == .positive)
-        }
-        if let last = samples.moments.last { serving.after = last.at.microseconds }
-        let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])
-        serving.next = settings.schedule.moment(at: now, on: clock, window: .nextMoment).windowEnd
     }
 }
 

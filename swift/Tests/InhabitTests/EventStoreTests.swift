@@ -198,6 +198,26 @@ final class SQLiteEventStoreTests: EventStoreLaws {
         return try files.contains { try Data(contentsOf: $0).range(of: Data(text.utf8)) != nil }
     }
 
+    func testReadsTheLogsThatPythonAndEarlierVersionsWrote() throws {
+        let loop: LoopVectors = try vectors("loop.json")
+        let person = try XCTUnwrap(loop.cases.first { $0.name == "clocks go back" })
+        let logs = repository.appendingPathComponent("tests/vectors/logs")
+        let files = try FileManager.default.contentsOfDirectory(atPath: logs.path).filter { $0.hasSuffix(".sqlite3") }
+        XCTAssertGreaterThanOrEqual(files.count, 2)
+        for file in files {
+            let url = try temporaryFolder().appendingPathComponent(file)
+            try Data(contentsOf: logs.appendingPathComponent(file)).write(to: url)
+            let store = try SQLiteEventStore(url: url)
+            let expected = try person.question().events
+            XCTAssertEqual(try store.events(EventQuery()), expected, file)
+            let decision = try XCTUnwrap(store.decisions(subject: "meditate", since: 0).first)
+            XCTAssertEqual(decision.decision.action, .remind, file)
+            XCTAssertEqual(decision.decision.reasons, ["25 % likely, below 40 %"], file)
+            XCTAssertEqual(decision.features, [0.5, 0.1], file)
+            XCTAssertEqual(decision.decision.at, expected.last?.occurredAt, file)
+        }
+    }
+
     func testRefusesWhatIsNoEventLog() throws {
         let url = try temporaryFolder().appendingPathComponent("other.sqlite")
         do {
