@@ -29,7 +29,7 @@ import platformdirs
 
 from inhabit._native import EXPERTS
 from inhabit.checkpoints import GenerationStore, default_folder, parameters_to_json
-from inhabit.decisions import Decision, PolicyState, decide
+from inhabit.decisions import Decision, PolicyState, best_hour, decide
 from inhabit.device import probe
 from inhabit.events import (
     REMINDER_SENT,
@@ -449,6 +449,21 @@ class Personalizer:
                 with self._own_write():
                     self.log.add_decision(_stored(self.subject, decision, look))
             return decision
+
+    def best_hour(self) -> int | None:
+        """Return the local hour at which reminders are followed most, shrunk as few are few.
+
+        See `inhabit.decisions.best_hour`; None before the first reminder whose outcome is known.
+        """
+        with self._lock:
+            self.observe()
+            followed: dict[int, tuple[int, int]] = {}
+            for decision in self.log.decisions(self.subject):
+                if decision.action == "remind" and decision.outcome in (0, 1):
+                    hour = datetime_from_us(decision.at_us, decision.utc_offset_s).hour
+                    yes, given = followed.get(hour, (0, 0))
+                    followed[hour] = yes + decision.outcome, given + 1
+            return best_hour(followed)
 
     def observe(self) -> int:
         """Join the outcomes of decisions whose windows have closed; return how many were joined."""

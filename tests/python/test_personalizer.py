@@ -318,6 +318,20 @@ def test_outcomes_are_joined(me, clock):
     assert [decision.outcome for decision in me.log.decisions()] == [1, 0]
 
 
+def test_the_best_hour_is_learnt(me, clock):
+    """Reminders at eight are followed, those at eighteen are not."""
+    assert me.best_hour() is None
+    policy = DecisionPolicy(remind_below=1.0, suppress_above=1.0, hysteresis=0.0)
+    with open_home(me.home, clock, policy=policy) as me:
+        for day in range(20):
+            clock.now = (START + timedelta(days=day)).replace(hour=8 if day % 2 else 18)
+            assert me.decide().action == "remind"
+            if day % 2:
+                me.record("habit_completed", occurred_at=clock.now + timedelta(minutes=30))
+        clock.wait(days=2)
+        assert me.best_hour() == 8
+
+
 def test_decisions_say_what_they_rest_on(me, clock):
     """Probability, features, generation and propensity are kept."""
     live(me, clock, 20)
