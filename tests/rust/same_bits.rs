@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use inhabit_core::simd::{self, InstructionSet};
 use inhabit_core::{
     Activation, Error, Loss, Memory, Network, Optimizer, Predictor, Samples, SplitMix64, Training,
-    TrainingConfig, explain,
+    TrainingConfig, explain, persons,
 };
 
 /// The selection is one for the whole process.
@@ -230,5 +230,72 @@ fn reasons() {
             );
             (mean.unwrap().to_bits(), reasons.iter().map(|r| r.to_bits()).collect::<Vec<_>>())
         });
+    }
+}
+
+#[test]
+fn persons_side_by_side() {
+    let mut generator = SplitMix64::new(12);
+    for network in shapes() {
+        let rows = 43;
+        let mut initial = vec![0.0; network.n_parameters()];
+        network.initialize(5, &mut initial).unwrap();
+        let most = 16;
+        let x: Vec<_> =
+            (0..most).map(|_| uniform(&mut generator, rows * network.n_inputs())).collect();
+        let y: Vec<Vec<f32>> = (0..most)
+            .map(|_| (0..rows * network.n_outputs()).map(|_| generator.below(2) as f32).collect())
+            .collect();
+        for (optimizer, l2) in [(Optimizer::ADAM, 0.01), (Optimizer::Sgd { momentum: 0.5 }, 0.0)] {
+            let config = TrainingConfig {
+                optimizer,
+                l2,
+                learning_rate: 0.01,
+                epochs: 3,
+                batch_size: 18,
+                ..TrainingConfig::default()
+            };
+            assert_same(&format!("persons with {network:?}, {config:?}"), || {
+                let samples: Vec<_> = x
+                    .iter()
+                    .zip(&y)
+                    .map(|(x, y)| Samples::new(&network, x, y, None).unwrap())
+                    .collect();
+                let n = network.n_parameters();
+                let mut together = vec![0.0; most * n];
+                let mut floats = vec![f32::NAN; persons::floats(&network, rows)];
+                let mut order = vec![0; rows];
+                let lanes = persons::lanes();
+                // Not a multiple of the lanes: the last group is smaller.
+                let (people, together) = (&samples[..most - 1], &mut together[..(most - 1) * n]);
+                for (people, parameters) in people.chunks(lanes).zip(together.chunks_mut(lanes * n))
+                {
+                    let mut memory = Memory { floats: &mut floats, order: &mut order };
+                    let anchor = Some(&initial[..]);
+                    persons::train(
+                        &network,
+                        &config,
+                        people,
+                        anchor,
+                        &initial,
+                        parameters,
+                        &mut memory,
+                    )
+                    .unwrap();
+                }
+                let mut floats = vec![0.0; Memory::floats(&network)];
+                for (samples, parameters) in samples.iter().zip(together.chunks(n)) {
+                    let mut memory = Memory { floats: &mut floats, order: &mut order };
+                    let mut training =
+                        Training::start(&network, &config, samples, &initial, &mut memory).unwrap();
+                    let mut observe = |_: &inhabit_core::Progress| ControlFlow::Continue(());
+                    training
+                        .run(samples, Some(&initial), &mut memory, u64::MAX, &mut observe)
+                        .unwrap();
+                    assert_eq!(bits(training.parameters(&memory)), bits(parameters));
+                }
+                bits(together)
+            });
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! sample of one person; with a vector type lanes are samples or persons. Each operation is IEEE 754
 //! and works lane by lane, so a lane's result does not depend on how many lanes there are.
 
-use crate::math;
+use crate::{math, simd::Vectors};
 
 /// `WIDTH` independent `f32` numbers.
 pub trait Lanes: Copy {
@@ -123,4 +123,10 @@ impl Lanes for f32 {
     fn scale_by_shift(self, shift: Self) -> Self {
         f32::from_bits(self.to_bits().wrapping_add(shift.to_bits() << 23))
     }
+}
+
+/// The lanes of the widest vectors of an instruction set.
+#[inline(always)]
+pub(crate) fn width<V: Vectors>() -> usize {
+    V::Wide::WIDTH
 }

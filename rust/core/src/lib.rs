@@ -31,6 +31,7 @@ pub mod math;
 pub mod model;
 pub mod network;
 pub mod optimizer;
+pub mod persons;
 pub mod predictor;
 pub mod random;
 pub mod rates;

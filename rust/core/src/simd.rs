@@ -13,13 +13,16 @@
 #![allow(unsafe_code)]
 
 use crate::{
+    error::Result,
     explain, kernel,
-    lanes::Lanes,
+    lanes::{self, Lanes},
     network::{LossSum, Network, Samples},
     neurons,
     optimizer::{Pace, Step},
+    persons,
     predictor::{self, Predictor},
     rows,
+    training::TrainingConfig,
 };
 
 /// A set of instructions that kernels exist for.
@@ -119,6 +122,19 @@ macro_rules! entry_points {
     )*};
 }
 
+/// The aligned part of `floats` as vectors.
+pub(crate) fn as_lanes<L: Lanes>(floats: &mut [f32]) -> &mut [L] {
+    // SAFETY: a vector is WIDTH numbers behind each other, any bits are a valid one, and the middle
+    // part that comes back is aligned.
+    unsafe { floats.align_to_mut().1 }
+}
+
+/// Vectors as their numbers.
+pub(crate) fn as_floats<L: Lanes>(vectors: &mut [L]) -> &mut [f32] {
+    // SAFETY: as above, and `f32` is aligned less strictly, so that nothing is left over.
+    unsafe { vectors.align_to_mut().1 }
+}
+
 entry_points! {
     /// [`kernel::all_finite`]
     fn all_finite(values: &[f32]) -> bool = kernel::all_finite;
@@ -150,6 +166,20 @@ entry_points! {
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) = kernel::apply_step;
+    /// [`persons::lanes`]
+    fn person_lanes() -> usize = lanes::width;
+    /// [`persons::run`]
+    #[allow(clippy::too_many_arguments)]
+    fn train_persons(
+        network: &Network,
+        config: &TrainingConfig,
+        people: &[Samples<'_>],
+        anchor: Option<&[f32]>,
+        initial: &[f32],
+        parameters: &mut [f32],
+        memory: &mut [f32],
+        order: &mut [u32],
+    ) -> Result<()> = persons::run;
     /// [`predictor::predict_one`]
     fn predict_one(network: &Predictor, x: &[f32; 10]) -> f32 = predictor::predict_one;
     /// [`rows::predict`]
@@ -267,14 +297,17 @@ pub(crate) mod x86 {
 
     /// One number with the FMA instruction.
     #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
     pub(crate) struct F32x1(f32);
 
     /// 8 numbers.
     #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
     pub(crate) struct F32x8(__m256);
 
     /// 16 numbers.
     #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
     pub(crate) struct F32x16(__m512);
 
     impl Lanes for F32x1 {
@@ -581,6 +614,7 @@ pub(crate) mod neon {
 
     /// 4 numbers.
     #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
     pub(crate) struct F32x4(float32x4_t);
 
     impl Lanes for F32x4 {

@@ -1,0 +1,447 @@
+//! Training of many persons side by side: lanes are persons.
+//!
+//! The same shape, settings and number of samples for all, so that they take the same steps at the
+//! same time; no sum crosses lanes, so each gets the bits that it would get alone. Works for any
+//! network, and needs no layout that depends on it.
+
+use crate::{
+    error::{Error, Result, check_finite, check_len, check_room},
+    lanes::{Lanes, MAX_WIDTH},
+    network::{Activate, Layer, MAX_LAYERS, Network, Samples, with_activation},
+    optimizer::{self, Pace, Powers, Step},
+    random::SplitMix64,
+    simd::{self, Vectors},
+    training::{Memory, TrainingConfig},
+};
+
+/// Samples that go through the layers together.
+const BLOCK: usize = 8;
+
+/// How many persons go side by side with the instruction set in use.
+#[must_use]
+pub fn lanes() -> usize {
+    simd::person_lanes()
+}
+
+/// Length of [`Memory::floats`] for [`train`] with `rows` samples per person.
+#[must_use]
+pub fn floats(network: &Network, rows: usize) -> usize {
+    let sample = network.n_inputs() + network.n_outputs();
+    let block = network.n_inputs() + 2 * network.n_units();
+    // One more vector, so that the rest can be aligned.
+    MAX_WIDTH * (4 * network.n_parameters() + rows * sample + BLOCK * block + 1)
+}
+
+/// Whether [`train`] can take persons with these settings and samples.
+#[must_use]
+pub fn fits(config: &TrainingConfig, samples: &Samples<'_>) -> bool {
+    config.patience.is_none() && !samples.is_weighted()
+}
+
+/// Trains up to [`lanes`] persons to the end, all from `initial`, and writes their parameters behind
+/// each other.
+///
+/// # Errors
+/// As [`Training`](crate::Training), for any of the persons; [`Error::Shape`] unless they have equally
+/// many samples, [`Error::OutOfRange`] unless the settings [`fits`]. Nothing is then written to
+/// `parameters`.
+#[allow(clippy::cast_precision_loss)]
+pub fn train(
+    network: &Network,
+    config: &TrainingConfig,
+    people: &[Samples<'_>],
+    anchor: Option<&[f32]>,
+    initial: &[f32],
+    parameters: &mut [f32],
+    memory: &mut Memory<'_>,
+) -> Result<()> {
+    config.check()?;
+    network.check_parameters(initial)?;
+    let Some(first) = people.first().filter(|_| people.len() <= lanes()) else {
+        let actual = people.len() as f64;
+        return Err(Error::OutOfRange { argument: "people", expected: "1 to lanes()", actual });
+    };
+    for person in people {
+        person.check_network(network)?;
+        check_len("people", first.rows(), person.rows())?;
+        if !fits(config, person) {
+            let expected = "no patience and no sample weights";
+            return Err(Error::OutOfRange { argument: "people", expected, actual: 0.0 });
+        }
+    }
+    if let Some(anchor) = anchor {
+        check_len("anchor", network.n_parameters(), anchor.len())?;
+        check_finite("anchor", anchor)?;
+    }
+    check_len("parameters", people.len() * network.n_parameters(), parameters.len())?;
+    check_room("memory.floats", floats(network, first.rows()), memory.floats.len())?;
+    check_room("memory.order", first.rows(), memory.order.len())?;
+    let order = &mut memory.order[..first.rows()];
+    for (index, row) in (0..).zip(&mut *order) {
+        *row = index;
+    }
+    simd::train_persons(network, config, people, anchor, initial, parameters, memory.floats, order)
+}
+
+/// The numbers of all persons, a vector for each number of one.
+struct Numbers<'m, L> {
+    parameters: &'m mut [L],
+    gradient: &'m mut [L],
+    first: &'m mut [L],
+    second: &'m mut [L],
+    x: &'m mut [L],
+    y: &'m mut [L],
+    /// Of one block: the inputs, then the outputs of each layer, each `[BLOCK][units]`.
+    units: &'m mut [L],
+    /// Likewise dL/dz, from the first hidden layer on.
+    deltas: &'m mut [L],
+}
+
+impl<'m, L: Lanes> Numbers<'m, L> {
+    fn new(network: &Network, rows: usize, memory: &'m mut [L]) -> Self {
+        let n = network.n_parameters();
+        let (parameters, rest) = memory.split_at_mut(n);
+        let (gradient, rest) = rest.split_at_mut(n);
+        let (first, rest) = rest.split_at_mut(n);
+        let (second, rest) = rest.split_at_mut(n);
+        let (x, rest) = rest.split_at_mut(rows * network.n_inputs());
+        let (y, rest) = rest.split_at_mut(rows * network.n_outputs());
+        let (units, rest) = rest.split_at_mut(BLOCK * (network.n_inputs() + network.n_units()));
+        let deltas = &mut rest[..BLOCK * network.n_units()];
+        Self { parameters, gradient, first, second, x, y, units, deltas }
+    }
+}
+
+/// [`train`] with all arguments checked.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn run<V: Vectors>(
+    network: &Network,
+    config: &TrainingConfig,
+    people: &[Samples<'_>],
+    anchor: Option<&[f32]>,
+    initial: &[f32],
+    parameters: &mut [f32],
+    memory: &mut [f32],
+    order: &mut [u32],
+) -> Result<()> {
+    let rows = order.len();
+    let mut numbers = Numbers::new(network, rows, simd::as_lanes::<V::Wide>(memory));
+    for (to, &from) in numbers.parameters.iter_mut().zip(initial) {
+        *to = V::Wide::splat(from);
+    }
+    numbers.first.fill(V::Wide::splat(0.0));
+    numbers.second.fill(V::Wide::splat(0.0));
+    for row in 0..rows {
+        gather(people, |person| person.x(row), &mut numbers.x[row * network.n_inputs()..]);
+        gather(people, |person| person.y(row), &mut numbers.y[row * network.n_outputs()..]);
+    }
+    let mut generator = SplitMix64::new(config.seed);
+    let mut powers = Powers::START;
+    for epoch in 1..=config.epochs {
+        if config.shuffle {
+            generator.shuffle(order);
+        }
+        for batch in order.chunks(config.batch_size as usize) {
+            numbers.gradient.fill(V::Wide::splat(0.0));
+            for rows in batch.chunks(BLOCK) {
+                block::<V::Wide>(network, &mut numbers, rows, batch.len());
+            }
+            let mut pace = Pace {
+                optimizer: &config.optimizer,
+                learning_rate: config.learning_rate,
+                l2: config.l2,
+                powers: &mut powers,
+            };
+            take_step(&pace.step(), &mut numbers, anchor);
+        }
+        if !simd::as_floats(numbers.parameters).iter().all(|value| value.is_finite()) {
+            return Err(Error::Diverged { epoch });
+        }
+        optimizer::settle(simd::as_floats(numbers.first), simd::as_floats(numbers.second));
+    }
+    let n = network.n_parameters();
+    for (index, value) in numbers.parameters.iter().enumerate() {
+        let mut lanes = [0.0; MAX_WIDTH];
+        value.store(&mut lanes);
+        for person in 0..people.len() {
+            parameters[person * n + index] = lanes[person];
+        }
+    }
+    Ok(())
+}
+
+/// Puts the numbers of all persons side by side; lanes without a person repeat the first.
+#[inline(always)]
+fn gather<'a, L: Lanes>(
+    people: &[Samples<'a>],
+    numbers: impl Fn(&Samples<'a>) -> &'a [f32],
+    target: &mut [L],
+) {
+    let mut sources = [numbers(&people[0]); MAX_WIDTH];
+    for (source, person) in sources.iter_mut().zip(people) {
+        *source = numbers(person);
+    }
+    for i in 0..sources[0].len() {
+        let mut lanes = [0.0; MAX_WIDTH];
+        for lane in 0..L::WIDTH {
+            lanes[lane] = sources[lane][i];
+        }
+        target[i] = L::load(&lanes);
+    }
+}
+
+#[inline(always)]
+fn take_step<L: Lanes>(step: &Step, numbers: &mut Numbers<'_, L>, anchor: Option<&[f32]>) {
+    let n = numbers.parameters.len();
+    let Numbers { parameters, gradient, first, second, .. } = numbers;
+    let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);
+    for i in 0..n {
+        let mut slope = gradient[i];
+        if step.l2 > 0.0 {
+            let anchor = L::splat(match anchor {
+                Some(anchor) => anchor[i],
+                None => 0.0,
+            });
+            slope = step.pull(slope, parameters[i], anchor);
+        }
+        (parameters[i], first[i], second[i]) =
+            step.apply(parameters[i], slope, first[i], second[i]);
+    }
+}
+
+/// Adds the gradient of at most [`BLOCK`] samples of a batch.
+#[inline(always)]
+#[allow(clippy::cast_precision_loss)]
+fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
+    let (n_inputs, n_outputs) = (network.n_inputs(), network.n_outputs());
+    let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
+    let count = rows.len();
+    for s in 0..BLOCK {
+        // Places beyond the last sample repeat it; backward leaves them out.
+        let row = rows[s.min(count - 1)] as usize;
+        units[s * n_inputs..][..n_inputs].copy_from_slice(&x[row * n_inputs..][..n_inputs]);
+    }
+    let mut layers = [Layer::default(); MAX_LAYERS];
+    let mut depth = 0;
+    let mut start = 0;
+    for layer in network.layers() {
+        layers[depth] = layer;
+        depth += 1;
+        let (inputs, outputs) = units[start..].split_at_mut(BLOCK * layer.inputs);
+        with_activation!(layer.activation, forward::<L>(&layer, parameters, inputs, outputs));
+        start += BLOCK * layer.inputs;
+    }
+    let scale = L::splat(network.loss().slope() / (batch as f32 * n_outputs as f32));
+    let mut end = BLOCK * network.n_units();
+    let last = end - BLOCK * n_outputs;
+    for s in 0..count {
+        let row = rows[s] as usize;
+        for k in 0..n_outputs {
+            let z = units[start + s * n_outputs + k];
+            let error = network.loss().error(z, y[row * n_outputs + k]);
+            deltas[last + s * n_outputs + k] = error.mul(scale);
+        }
+    }
+    for index in (0..depth).rev() {
+        let layer = &layers[index];
+        let from = end - BLOCK * layer.outputs;
+        let (below, current) = deltas.split_at_mut(from);
+        // `units` has the inputs in front, so its layers begin `BLOCK * n_inputs` later.
+        let inputs =
+            &units[BLOCK * n_inputs + from - BLOCK * layer.inputs..][..BLOCK * layer.inputs];
+        add_weights(layer, gradient, current, inputs, count);
+        if index > 0 {
+            let slopes = &mut below[from - BLOCK * layer.inputs..];
+            with_activation!(
+                layers[index - 1].activation,
+                backward::<L>(layer, parameters, current, inputs, slopes)
+            );
+        }
+        end = from;
+    }
+}
+
+#[inline(always)]
+fn forward<L: Lanes, A: Activate>(
+    layer: &Layer,
+    parameters: &[L],
+    inputs: &[L],
+    outputs: &mut [L],
+) {
+    let mut k = 0;
+    while k < layer.outputs {
+        let units = if k + 2 <= layer.outputs { 2 } else { 1 };
+        let mut s = 0;
+        // As many sums as the registers hold, so that enough multiply-adds are under way.
+        while s < BLOCK {
+            match (units, L::WIDTH == MAX_WIDTH) {
+                (2, true) => forward_tile::<L, A, 2, 8>(layer, parameters, inputs, outputs, k, s),
+                (2, false) => forward_tile::<L, A, 2, 4>(layer, parameters, inputs, outputs, k, s),
+                (_, true) => forward_tile::<L, A, 1, 8>(layer, parameters, inputs, outputs, k, s),
+                (_, false) => forward_tile::<L, A, 1, 4>(layer, parameters, inputs, outputs, k, s),
+            }
+            s += if L::WIDTH == MAX_WIDTH { 8 } else { 4 };
+        }
+        k += units;
+    }
+}
+
+#[inline(always)]
+fn forward_tile<L: Lanes, A: Activate, const UNITS: usize, const SAMPLES: usize>(
+    layer: &Layer,
+    parameters: &[L],
+    inputs: &[L],
+    outputs: &mut [L],
+    k: usize,
+    s: usize,
+) {
+    let n = layer.inputs;
+    let mut x = [&inputs[..n]; SAMPLES];
+    for t in 0..SAMPLES {
+        x[t] = &inputs[(s + t) * n..][..n];
+    }
+    let mut weights = [&parameters[..n]; UNITS];
+    let mut sums = [[L::splat(0.0); SAMPLES]; UNITS];
+    for q in 0..UNITS {
+        weights[q] = &parameters[layer.weights + (k + q) * n..][..n];
+        sums[q] = [parameters[layer.biases + k + q]; SAMPLES];
+    }
+    for i in 0..n {
+        for t in 0..SAMPLES {
+            for q in 0..UNITS {
+                sums[q][t] = x[t][i].mul_add(weights[q][i], sums[q][t]);
+            }
+        }
+    }
+    for t in 0..SAMPLES {
+        for q in 0..UNITS {
+            outputs[(s + t) * layer.outputs + k + q] = A::apply(sums[q][t]);
+        }
+    }
+}
+
+/// Adds the gradients of a layer's weights and biases, sample by sample.
+#[inline(always)]
+fn add_weights<L: Lanes>(
+    layer: &Layer,
+    gradient: &mut [L],
+    deltas: &[L],
+    inputs: &[L],
+    count: usize,
+) {
+    let mut k = 0;
+    while k < layer.outputs {
+        let units = if k + 4 <= layer.outputs { 4 } else { 1 };
+        let mut i = 0;
+        while i < layer.inputs {
+            let pair = i + 2 <= layer.inputs;
+            match (units, pair) {
+                (4, true) => weights_tile::<L, 4, 2>(layer, gradient, deltas, inputs, count, k, i),
+                (4, false) => weights_tile::<L, 4, 1>(layer, gradient, deltas, inputs, count, k, i),
+                (_, true) => weights_tile::<L, 1, 2>(layer, gradient, deltas, inputs, count, k, i),
+                (_, false) => weights_tile::<L, 1, 1>(layer, gradient, deltas, inputs, count, k, i),
+            }
+            i += if pair { 2 } else { 1 };
+        }
+        k += units;
+    }
+    for k in 0..layer.outputs {
+        let mut sum = gradient[layer.biases + k];
+        for s in 0..count {
+            sum = sum.add(deltas[s * layer.outputs + k]);
+        }
+        gradient[layer.biases + k] = sum;
+    }
+}
+
+#[inline(always)]
+fn weights_tile<L: Lanes, const UNITS: usize, const INPUTS: usize>(
+    layer: &Layer,
+    gradient: &mut [L],
+    deltas: &[L],
+    inputs: &[L],
+    count: usize,
+    k: usize,
+    i: usize,
+) {
+    let mut sums = [[L::splat(0.0); INPUTS]; UNITS];
+    for q in 0..UNITS {
+        let row = &gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
+        sums[q].copy_from_slice(row);
+    }
+    for s in 0..count {
+        let delta = &deltas[s * layer.outputs + k..][..UNITS];
+        let x = &inputs[s * layer.inputs + i..][..INPUTS];
+        for q in 0..UNITS {
+            for r in 0..INPUTS {
+                sums[q][r] = delta[q].mul_add(x[r], sums[q][r]);
+            }
+        }
+    }
+    for q in 0..UNITS {
+        let row = &mut gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
+        row.copy_from_slice(&sums[q]);
+    }
+}
+
+/// Writes dL/dz of the layer before `layer`.
+#[inline(always)]
+fn backward<L: Lanes, A: Activate>(
+    layer: &Layer,
+    parameters: &[L],
+    deltas: &[L],
+    inputs: &[L],
+    slopes: &mut [L],
+) {
+    let mut i = 0;
+    while i < layer.inputs {
+        let pair = i + 2 <= layer.inputs;
+        let mut s = 0;
+        while s < BLOCK {
+            if pair {
+                backward_tile::<L, A, 2, 4>(layer, parameters, deltas, inputs, slopes, i, s);
+            } else {
+                backward_tile::<L, A, 1, 4>(layer, parameters, deltas, inputs, slopes, i, s);
+            }
+            s += 4;
+        }
+        i += if pair { 2 } else { 1 };
+    }
+}
+
+#[inline(always)]
+fn backward_tile<L: Lanes, A: Activate, const INPUTS: usize, const SAMPLES: usize>(
+    layer: &Layer,
+    parameters: &[L],
+    deltas: &[L],
+    inputs: &[L],
+    slopes: &mut [L],
+    i: usize,
+    s: usize,
+) {
+    let n = layer.outputs;
+    let mut delta = [&deltas[..n]; SAMPLES];
+    for t in 0..SAMPLES {
+        delta[t] = &deltas[(s + t) * n..][..n];
+    }
+    let mut sums = [[L::splat(0.0); SAMPLES]; INPUTS];
+    for k in 0..n {
+        let weights = &parameters[layer.weights + k * layer.inputs + i..][..INPUTS];
+        for t in 0..SAMPLES {
+            for r in 0..INPUTS {
+                sums[r][t] = if k == 0 {
+                    delta[t][k].mul(weights[r])
+                } else {
+                    delta[t][k].mul_add(weights[r], sums[r][t])
+                };
+            }
+        }
+    }
+    for t in 0..SAMPLES {
+        for r in 0..INPUTS {
+            let at = (s + t) * layer.inputs + i + r;
+            slopes[at] = A::chain(sums[r][t], inputs[at]);
+        }
+    }
+}
