@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns, EventRow, StoredDecision
+    from inhabit.events import EventColumns, EventRow
     from inhabit.settings import Settings
 
 __all__ = ["HEADER", "Life", "RecordedLife", "SimulatedLife", "Week", "live"]
@@ -250,8 +250,11 @@ def _tell(
     at_us = np.array([decision.at_us for decision in decisions])
     row = np.searchsorted(table.moments.at_us, at_us, side="right") - 1
     # What was known when it was asked is no prediction.
-    label = np.array([-1 if _was_known(d) else d.outcome for d in decisions], dtype=np.int8)
-    _, first = np.unique(row, return_index=True)
+    known = np.array([decision.probability in (SURE, 1.0 - SURE) for decision in decisions])
+    outcome = np.array([-1 if d.outcome is None else d.outcome for d in decisions], dtype=np.int8)
+    label = np.where(known, np.int8(-1), outcome)
+    asked = np.flatnonzero(~known)
+    first = asked[np.unique(row[asked], return_index=True)[1]]
     story = Story(
         title=f"{life.days} days of {me.subject}",
         subtitle=f"What inhabit predicted, what came, and what it would do: {me.question()}.",
@@ -282,10 +285,6 @@ def _tell(
     }
     rows = [HEADER, *(week.cells() for week in weeks)]
     return replace(story, figures=figures, table=rows), weeks
-
-
-def _was_known(decision: StoredDecision) -> bool:
-    return decision.outcome is None or decision.probability in (SURE, 1.0 - SURE)
 
 
 def _scores(story: Story, rows: NDArray[np.bool_]) -> dict[str, float]:

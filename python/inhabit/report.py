@@ -166,8 +166,12 @@ def _matplotlib() -> Any:
 
 def _over_time(plt: Any, story: Story) -> str:
     """Draw the prediction of each day, the outcomes as ticks, the thresholds as bands."""
+    asked = np.flatnonzero(story.scored)
+    days, index = np.unique(story.days[asked], return_index=True)
+    first = asked[index]
+    if not len(first):
+        return ""
     figure, axes = plt.subplots(figsize=(9.6, 3.4))
-    days, first = np.unique(story.days, return_index=True)
     low, high = story.thresholds
     axes.axhspan(0, low, color=_REMIND, alpha=0.07, linewidth=0)
     axes.axhspan(high, 1, color=_SUPPRESS, alpha=0.07, linewidth=0)
@@ -417,8 +421,8 @@ header p { font-size: 1.05rem; }
 dt { color: var(--muted); font-size: .82rem; }
 dd { margin: 0; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 section { padding: 1.2rem 1.3rem; margin: 1rem 0; }
-svg { width: 100%; height: auto; display: block; }
-section.narrow svg { max-width: 28rem; margin: 0 auto; }
+svg { width: 100%; min-width: 34rem; height: auto; display: block; }
+section.narrow svg { min-width: 0; max-width: 28rem; margin: 0 auto; }
 svg text { font-family: inherit !important; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .88rem; }
@@ -439,7 +443,7 @@ def _page(story: Story, sections: Sequence[tuple[str, str, str]]) -> str:
     )
     body = "".join(
         f"<section{' class=narrow' if title == 'Calibration' else ''}>"
-        f"<h2>{escape(title)}</h2><p>{escape(text)}</p>{plot}</section>\n"
+        f"<h2>{escape(title)}</h2><p>{escape(text)}</p><div class=scroll>{plot}</div></section>\n"
         for title, text, plot in sections
     )
     return f"""<!DOCTYPE html>
