@@ -1,6 +1,7 @@
 """The iOS library from the command line: ``python tools/ios COMMAND``.
 
-``check``        build for all targets, check archives and header, execute them, print a table
+``check``        build for all targets, check archives and header, run the C tests, execute the
+                 archives, print a table, build again elsewhere and compare
 ``xcframework``  build the Apple targets and assemble build/Inhabit.xcframework
 ``reproducible`` build twice from clean trees in different folders and compare the bytes
 """
@@ -35,6 +36,8 @@ def check(toolchain: Toolchain) -> None:
     functions = declared_functions()
     say(f"header: {len(functions)} functions against Rust, C99 to C++20, three clang modules")
     check_header(tools, BUILD / "header")
+    say("C99: golden vectors, and ten thousand broken inputs under AddressSanitizer")
+    subprocess.run([str(ROOT / "tests/c/run.sh")], check=True)
     rows = []
     for apple in APPLE:
         archive = libraries[apple.target]
@@ -51,6 +54,7 @@ def check(toolchain: Toolchain) -> None:
     if len(hashes) != 1:
         raise AssertionError("the hashes differ")
     _check_budget(toolchain, rows[0][2])
+    reproducible(toolchain)
     others = [target for target in libraries if target not in {apple.target for apple in APPLE}]
     say(f"also built, not executed: {', '.join(others)}")
 
@@ -115,7 +119,9 @@ def _print_table(rows: list[tuple[str, int, Figures]]) -> None:
         counts = (size, figures.predict, figures.epoch, figures.model_predict)
         words = (f"{count:,}" if count else "-" for count in counts)
         print(line(target, *words, figures.weights[:12], figures.generation[:12]))
-    print("text: bytes of linked machine code. Instructions: per prediction of 10-16-8-1, per epoch")
+    print(
+        "text: bytes of linked machine code. Instructions: per prediction of 10-16-8-1, per epoch"
+    )
     print("of 199 samples in batches of 32, per prediction of a model. SHA-256: of the trained")
     print("weights, and of a saved model.\n")
 
