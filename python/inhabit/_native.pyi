@@ -359,7 +359,7 @@ class ModelConfig:
         Numbers in one input row, 1 to 53.
     rates : sequence of int
         Which inputs are rates; they are read as log odds. By default those of the default features.
-    hidden_layers : sequence of int or None
+    hidden_layers : sequence of int or None, default (16, 8)
         Hidden layers of the prior and the personal network; None to do without networks.
     hidden : {"relu", "tanh", "sigmoid", "identity"}
         The activation of the hidden layers.
@@ -392,7 +392,7 @@ class ModelConfig:
         n_inputs: int = 10,
         rates: Sequence[int] = ...,
         *,
-        hidden_layers: Sequence[int] | None = (16, 8),
+        hidden_layers: Sequence[int] | None = ...,
         hidden: _Activation = "relu",
         share: float | None = None,
         retention: float | None = None,
