@@ -20,14 +20,12 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 import numpy as np
 import platformdirs
 
-from inhabit._native import EXPERTS
 from inhabit.checkpoints import GenerationStore, default_folder, parameters_to_json
 from inhabit.decisions import Decision, PolicyState, best_hour, decide
 from inhabit.device import probe
@@ -42,37 +40,30 @@ from inhabit.events import (
     us_from_datetime,
 )
 from inhabit.exceptions import CheckpointError, ConfigError, ShapeError
-from inhabit.explanation import shapley
-from inhabit.features import DEFAULT_FEATURES, AsOf, FeatureSet
-from inhabit.moments import NEXT_MOMENT, LocalClock, Moments, moment_at
-from inhabit.samples import Samples, samples
+from inhabit.features import DEFAULT_FEATURES, FeatureSet
+from inhabit.questions import SURE, Question, Questions
 from inhabit.scheduling import DeviceState, Due, is_due
+from inhabit.serving import Serving
 from inhabit.settings import Settings
-from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Happenings
-from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
+from inhabit.status import Status, Training
+from inhabit.targets import NEGATIVE, POSITIVE
 from inhabit.training import Origin, TrainingRun, resume, train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from numpy.typing import NDArray
-
-    from inhabit._native import Model
     from inhabit.checkpoints import Generation
     from inhabit.decisions import Zone
+    from inhabit.samples import Samples
     from inhabit.training import Progress
 
 _log = logging.getLogger(__name__)
 
 __all__ = ["SURE", "Personalizer", "Status", "Training", "default_home"]
 
-SURE: Final = 0.999
-"""The probability of what has happened already; of what was skipped, the rest to 1."""
-
 _LOG: Final = "events.sqlite3"
-_SECOND_US: Final = 1_000_000
-_DAY_US: Final = 86_400 * _SECOND_US
+_DAY_US: Final = 86_400_000_000
 # An event this soon after a decision to remind is that reminder, told by the app.
 _SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
 
@@ -80,117 +71,6 @@ _SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
 def default_home() -> Path:
     """Return the platform's folder for application data (Application Support on Apple systems)."""
     return platformdirs.user_data_path("inhabit", appauthor=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What came of a training; true when there is a new generation.
-
-    Attributes
-    ----------
-    outcome : {"trained", "unchanged", "not due", "expired", "cancelled"}
-        A new generation; nothing new to learn; see ``due``; or stopped on the way: what was done so
-        far is kept, and the next training goes on from there.
-    generation : int
-        Number of the generation in service now; 0 is the prior.
-    samples : int
-        Labels learnt from.
-    metrics : dict
-        Walk-forward scores, beside those of the running base rate.
-    seconds : float
-        How long it took.
-    due : Due or None
-        Why it was, or was not, the time to train; None when nobody asked.
-    """
-
-    outcome: Literal["trained", "unchanged", "not due", "expired", "cancelled"]
-    generation: int
-    samples: int = 0
-    metrics: dict[str, float]
-    seconds: float = 0.0
-    due: Due | None = None
-
-    def __bool__(self) -> bool:
-        return self.outcome == "trained"
-
-    def __str__(self) -> str:
-        if self.outcome == "not due":
-            return str(self.due)
-        done = f"{self.outcome}: generation {self.generation} from {self.samples} labels"
-        scores = _scores(self.metrics)
-        return f"{done} in {1000 * self.seconds:.0f} ms{f', {scores}' if scores else ''}"
-
-    def __repr__(self) -> str:
-        return f"Training({str(self)!r})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Where the loop stands.
-
-    Attributes
-    ----------
-    subject : str
-    home : str
-    events : int
-        Events of the log, of all subjects.
-    generation : int
-        In service now; 0 is the prior.
-    samples : int
-        Labels that generation has learnt from.
-    new_samples : int
-        Labels that have matured since.
-    last_training : datetime or None
-    metrics : dict
-        Walk-forward scores of the generation, beside those of the running base rate.
-    experts : dict
-        Weight of each expert in the mixture, the heaviest first.
-    decisions : dict
-        How often each action was chosen.
-    due : Due
-        Whether a training is due now, and why.
-    device : DeviceState
-        What the device says of itself.
-    """
-
-    subject: str
-    home: str
-    events: int
-    generation: int
-    samples: int
-    new_samples: int
-    last_training: datetime | None
-    metrics: dict[str, float]
-    experts: dict[str, float]
-    decisions: dict[str, int]
-    due: Due
-    device: DeviceState
-
-    def lines(self) -> list[tuple[str, str]]:
-        """Return the status as pairs of a name and a sentence."""
-        trained = "never" if self.last_training is None else f"{self.last_training:%Y-%m-%d %H:%M}"
-        heaviest = [f"{name} {100 * w:.0f} %" for name, w in self.experts.items() if w >= 0.05]
-        return [
-            ("subject", self.subject),
-            ("home", self.home),
-            ("events", f"{self.events}"),
-            ("generation", f"{self.generation or 'none yet, the prior serves'}"),
-            ("learnt from", f"{self.samples} labels, {self.new_samples} new since"),
-            ("last training", trained),
-            ("predicts", _scores(self.metrics) or "no label to compare with yet"),
-            ("experts", ", ".join(heaviest) or "none"),
-            ("decisions", ", ".join(f"{n} {a}" for a, n in self.decisions.items()) or "none"),
-            ("training", str(self.due)),
-        ]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:<14} {value}" for name, value in self.lines())
-
-    def __repr__(self) -> str:
-        return (
-            f"Status({self.subject!r}, events={self.events}, generation={self.generation}, "
-            f"samples={self.samples}, {self.due})"
-        )
 
 
 class Personalizer:
@@ -214,8 +94,6 @@ class Personalizer:
         self.subject = subject
         self.home = home
         self.settings = settings
-        self._target = settings.about(subject)
-        self._schedule = settings.schedule()
         self._policy = settings.consistent_policy()
         self._features = feature_set
         self._origin = Origin.of(settings.prior, feature_set)
@@ -223,10 +101,13 @@ class Personalizer:
         self._device = device
         self._lock = threading.RLock()
         self.log = EventLog(home / _LOG)
+        self._questions = Questions(
+            self.log, settings.about(subject), settings.schedule(), feature_set
+        )
         folder = home / "generations" / default_folder(subject).name
         self._store = GenerationStore(folder, keep=settings.keep)
         self._unfinished = GenerationStore(folder / "unfinished", keep=1)
-        self._serving: _Serving | None = None
+        self._serving: Serving | None = None
 
     @classmethod
     def open(
@@ -398,23 +279,18 @@ class Personalizer:
         average features.
         """
         with self._lock:
-            look = self._look(at)
-            serving = self._served()
-
-            predict = partial(_predict, serving.model, look.question.slot)
-            effects = shapley(predict, look.question.x, serving.average)
+            question = self._look(at).question
+            effects = self._served().explain(question.x, question.slot)
             return dict(zip(self._features.names, effects.tolist(), strict=True))
 
     def effects(self, moments: int = 40) -> dict[str, float]:
         """Return by how much each feature moves predictions: mean size over the latest moments."""
         with self._lock:
             table = self.samples()
-            model, average = self._served().model, self._served().average
-            sizes = np.zeros(len(self._features))
             rows = range(max(len(table) - moments, 0), len(table))
+            sizes = np.zeros(len(self._features))
             for row in rows:
-                slot = int(table.slot[row])
-                effects = shapley(partial(_predict, model, slot), table.features[row], average)
+                effects = self._served().explain(table.features[row], int(table.slot[row]))
                 sizes += np.abs(effects) / len(rows)
             return dict(zip(self._features.names, sizes.tolist(), strict=True))
 
@@ -472,13 +348,13 @@ class Personalizer:
             closed = [
                 decision
                 for decision in self.log.decisions(self.subject, open_only=True)
-                if decision.window_end_us + self._target.grace_us <= now_us
+                if decision.window_end_us + self._questions.target.grace_us <= now_us
             ]
             if not closed:
                 return 0
             start = np.array([decision.window_start_us for decision in closed], dtype=np.int64)
             end = np.array([decision.window_end_us for decision in closed], dtype=np.int64)
-            label = self._evidence(start, end).labels(now_us)
+            label = self._questions.outcomes(start, end, now_us)
             with self._own_write():
                 return self.log.set_outcomes(
                     (decision.id, int(outcome))
@@ -610,7 +486,6 @@ class Personalizer:
         with self._lock:
             serving = self._served()
             table = self.samples()
-            weights = sorted(serving.experts.items(), key=lambda item: -item[1])
             actions = [decision.action for decision in self.log.decisions(self.subject)]
             return Status(
                 subject=self.subject,
@@ -621,7 +496,7 @@ class Personalizer:
                 new_samples=self._new_samples(table),
                 last_training=self._last_training(),
                 metrics=serving.metrics,
-                experts=dict(weights),
+                experts=serving.experts,
                 decisions={action: actions.count(action) for action in sorted(set(actions))},
                 due=self._is_due(table),
                 device=self._device(),
@@ -629,20 +504,19 @@ class Personalizer:
 
     def question(self, at: datetime | None = None) -> str:
         """Say in words what is predicted."""
-        window = str(self._target.window)
+        target = self._questions.target
+        window = str(target.window)
         words = {
             "rest-of-day": "today",
             "next-day": "tomorrow",
             "next-moment": "before the next moment",
         }
         now = "" if at is None else f", as of {at:%Y-%m-%d %H:%M}"
-        return f"{self._target.kind} {words.get(window, f'within {window}')}{now}"
+        return f"{target.kind} {words.get(window, f'within {window}')}{now}"
 
     def samples(self) -> Samples:
         """Return the samples that the log makes as of now."""
-        end_us = us_from_datetime(self.now()) + 1  # a moment that begins now is one of them
-        events = self.log.columns(recorded_before_us=end_us)
-        return samples(events, self._target, self._schedule, self._features, as_of_us=end_us)
+        return self._questions.samples(us_from_datetime(self.now()))
 
     def weights_json(self) -> str:
         """Return the personal network as the seed's ``ModelCheckpoint`` JSON, for Swift."""
@@ -652,12 +526,6 @@ class Personalizer:
             layers = serving.model.config.layers
             assert layers is not None  # every model we make has networks
             return parameters_to_json(network, layers, version=serving.number)
-
-    def next_moment_us(self, now_us: int, offset_s: int) -> int:
-        """Return when the next moment of the schedule begins, in microseconds."""
-        clock = LocalClock.fixed(offset_s)
-        moment = moment_at(clock, self._schedule, NEXT_MOMENT, now_us, offset_s)
-        return int(moment.window_end_us[0])
 
     # --- how ---------------------------------------------------------------------------------
 
@@ -689,83 +557,12 @@ class Personalizer:
         return now
 
     def _look(self, at: datetime | None) -> _Look:
-        """Look at one instant: the question that is open, and what is known about it."""
+        """Look at one instant: the question that is open, and the answer to it now."""
         now = self.now() if at is None else at
         now_us = us_from_datetime(now, "at")
-        question = self._question(now_us, _offset_s(now))
-        known = self._known(question, now_us)
-        if known != UNKNOWN:
-            probability = SURE if known == POSITIVE else 1.0 - SURE
-        else:
-            share = share_to_come(
-                question.delays_us, question.length_us, now_us - question.window[0]
-            )
-            to_come = still_to_come(question.probability, share)
-            probability = min(max(to_come, 1.0 - SURE), SURE)
-        return _Look(now, now_us, question, known, probability)
-
-    def _question(self, now_us: int, offset_s: int) -> _Question:
-        """Return the question that is open: that of the last scheduled moment, if its window is.
-
-        What is answered to it at its moment stays the answer: nothing recorded later changes what
-        was known then. So it is computed once.
-        """
-        serving = self._served()
-        last = serving.question
-        if last is not None and last.holds(now_us, offset_s):
-            return last
-        asof = AsOf.of_log(self.log, self._target, self._schedule, now_us, offset_s)
-        moment = asof.last_scheduled()
-        is_scheduled = bool(moment.window_end_us[0] > now_us)
-        if is_scheduled:
-            at_us, then_s = int(moment.at_us[0]), int(moment.utc_offset_s[0])
-            asof = AsOf.of_log(self.log, self._target, self._schedule, at_us, then_s)
-        else:
-            moment = asof.moments
-        x = self._features.compute(asof)[0]
-        slot = int(moment.slot[0])
-        start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
-        completed = self.log.columns(
-            self.subject,
-            start_us - LOOK_BACK_DAYS * _DAY_US,
-            start_us,
-            int(moment.at_us[0]),
-            kinds=(self._target.kind,),
-        )
-        completed = completed.select(completed.is_subject(self.subject))
-        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(_SECOND_US)
-        question = _Question(
-            moment=moment,
-            until_us=min(end_us, self.next_moment_us(now_us, offset_s)) if is_scheduled else now_us,
-            offset_s=offset_s,
-            x=x,
-            slot=slot,
-            window=(start_us, end_us),
-            delays_us=first_delays(local_us, start_us + offset_s * _SECOND_US, end_us - start_us),
-            probability=serving.model.predict(x, slot),
-        )
-        serving.question = question
-        return question
-
-    def _known(self, question: _Question, now_us: int) -> int:
-        """Return whether the question is answered already: done, skipped, or open."""
-        moment = question.moment
-        start_us = moment.day_start_us if self._target.once else moment.window_start_us
-        evidence = self._evidence(start_us, moment.window_end_us)
-        return int(evidence.known_at(now_us + 1)[0])  # what is recorded now is known now
-
-    def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
-        """Return what the log tells about windows."""
-        target = self._target
-        kinds = tuple(kind for kind in (target.kind, target.skip_kind) if kind is not None)
-        events = self.log.columns(self.subject, int(start_us.min()), int(end_us.max()), kinds=kinds)
-        happened = Happenings.of_columns(events, target.kind, (self.subject,))
-        skipped = (
-            Happenings.none()
-            if target.skip_kind is None
-            else Happenings.of_columns(events, target.skip_kind, (self.subject,))
-        )
-        return Evidence.gather(target, happened, skipped, start_us, end_us)
+        question, probability = self._served().answer(now_us, _offset_s(now))
+        known = self._questions.known(question, now_us)
+        return _Look(now, now_us, question, known, question.updated(probability, known, now_us))
 
     def _reminders(self, recent: list[StoredDecision], now_us: int) -> list[datetime]:
         """Return when reminders were given lately, decided here or told by the app."""
@@ -778,14 +575,15 @@ class Personalizer:
                 given.append(event.occurred_at)
         return given
 
-    def _served(self) -> _Serving:
+    def _served(self) -> Serving:
         """Return the model in service, with every label learnt that has matured by now."""
+        now = self.now()
         serving = self._serving
         if serving is None or serving.revision != self.log.revision:
-            serving = self._serving = _Serving(self._load(), self)
-        now = self.now()
-        if us_from_datetime(now) >= serving.next_us:
-            serving.catch_up(now)
+            generation = self._load()
+            serving = Serving(generation, self._origin, self._questions, _offset_s(now))
+            self._serving = serving
+        serving.catch_up(us_from_datetime(now), _offset_s(now))
         return serving
 
     def _load(self) -> Generation | None:
@@ -877,91 +675,15 @@ class Personalizer:
             yield GenerationStore(folder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """Does the target occur in this window? With the answer as of its moment."""
-
-    moment: Moments
-    until_us: int
-    offset_s: int
-    x: NDArray[np.float32]
-    slot: int
-    window: tuple[int, int]
-    delays_us: NDArray[np.int64]
-    probability: float
-
-    @property
-    def length_us(self) -> int:
-        return self.window[1] - self.window[0]
-
-    @property
-    def draw(self) -> int:
-        """A number of its own: one question, one draw."""
-        return int(self.moment.day[0]) * 256 + self.slot
-
-    def holds(self, now_us: int, offset_s: int) -> bool:
-        """Return whether it is still the open question."""
-        return self.moment.at_us[0] <= now_us < self.until_us and offset_s == self.offset_s
-
-
 @dataclass(frozen=True, slots=True)
 class _Look:
     """One instant: the question, and the answer to it now."""
 
     now: datetime
     now_us: int
-    question: _Question
+    question: Question
     known: int
     probability: float
-
-
-class _Serving:
-    """A generation in service: its model, which goes on learning what matures.
-
-    It is always in the state that a walk over all scheduled moments up to now would have left it
-    in, except that networks are trained by a training only.
-    """
-
-    def __init__(self, generation: Generation | None, me: Personalizer) -> None:
-        self.number = 0 if generation is None else generation.number
-        self.model = resume(generation, me._origin)  # noqa: SLF001
-        manifest = None if generation is None else generation.manifest
-        self.labels = 0 if manifest is None else manifest.counts["labels"]
-        self.metrics = {} if manifest is None else dict(manifest.metrics)
-        self.average = (
-            np.full(len(me._features), 0.5, np.float32)  # noqa: SLF001
-            if generation is None
-            else generation.tensors["features.mean"].astype(np.float32)
-        )
-        self.revision = me.log.revision
-        self.question: _Question | None = None
-        self.after_us = 0 if manifest is None else manifest.settings["last_moment_us"]
-        # The next scheduled moment: when there may be something to learn.
-        self.next_us = me.next_moment_us(self.after_us, _offset_s(me.now())) if manifest else 0
-        self._me = me
-
-    @property
-    def experts(self) -> dict[str, float]:
-        """Weight of each expert now."""
-        return dict(zip(EXPERTS, self.model.weights.tolist(), strict=True))
-
-    def catch_up(self, now: datetime) -> None:
-        """Learn the labels that have matured before the scheduled moments since, in their order."""
-        me = self._me
-        table = me.samples()
-        walked = int(np.searchsorted(table.moments.at_us, self.after_us, side="right"))
-        due = (table.learn_at >= walked) & (table.learn_at < len(table))
-        rows = np.flatnonzero(due & (table.matured_label >= 0))
-        for row in rows[np.argsort(table.learn_at[rows], kind="stable")]:
-            self.model.learn(table.features[row], int(table.slot[row]), int(table.label[row]))
-        if len(table):
-            self.after_us = int(table.moments.at_us[-1])
-        self.next_us = me.next_moment_us(us_from_datetime(now), _offset_s(now))
-        self.question = None
-
-
-def _predict(model: Model, slot: int, x: NDArray[np.float32]) -> float:
-    return model.predict(x, slot)
 
 
 def _offset_s(now: datetime) -> int:
@@ -991,11 +713,3 @@ def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:
         features=look.question.x.astype("<f4").tobytes(),
         zone=decision.zone,
     )
-
-
-def _scores(metrics: Mapping[str, float]) -> str:
-    """Word the scores: ours beside the base rate's."""
-    if not metrics:
-        return ""
-    loss, base = metrics["log_loss"], metrics["base_rate_log_loss"]
-    return f"log loss {loss:.3f} (running base rate {base:.3f})"

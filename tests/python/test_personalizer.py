@@ -421,7 +421,8 @@ def test_explanations_add_up(me, clock):
     effects = me.explain()
     model, question = me._served().model, me._look(None).question
     base = model.predict(me._served().average, question.slot)
-    assert sum(effects.values()) == pytest.approx(question.probability - base, abs=1e-9)
+    there = model.predict(question.x, question.slot)
+    assert sum(effects.values()) == pytest.approx(there - base, abs=1e-9)
     assert set(me.effects()) == set(effects)
     assert all(size >= 0 for size in me.effects().values())
 

@@ -1,6 +1,6 @@
 """From SQLite to probability, with 100,000 events in the log.
 
-Run `pytest benches/test_personalizer.py --benchmark-enable`; without the switch each runs once, as
+Run `pytest benches/test_predict.py --benchmark-enable`; without the switch each runs once, as
 a test, on a smaller log. `again` is the usual call: the question of the day has been looked at
 before, what has happened in it is read from SQLite. `first` looks at it for the first time:
 history, features, model. `opened` is a process that has just started.
@@ -70,7 +70,7 @@ def test_first(benchmark, home):
         me.predict()
 
         def forget_the_question():
-            me._served().question = None  # noqa: SLF001
+            me._served()._answered = None  # noqa: SLF001
 
         assert 0 < benchmark.pedantic(me.predict, setup=forget_the_question, rounds=200) < 1
 

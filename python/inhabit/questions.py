@@ -1,0 +1,177 @@
+"""Questions: does the target occur in this window? One is open at any time.
+
+The question belongs to the last scheduled moment, as long as its window is open: with the default
+settings it is asked once a day, and is about the day. What was known at its moment is what its
+answer is learnt from and predicted from; what has happened in the window since updates it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from inhabit.features import AsOf, FeatureSet
+from inhabit.moments import NEXT_MOMENT, LocalClock, Moments, Schedule, moment_at
+from inhabit.samples import Samples, samples
+from inhabit.targets import POSITIVE, UNKNOWN, Evidence, Happenings, Target
+from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from inhabit.events import EventLog
+
+__all__ = ["SURE", "Question", "Questions"]
+
+SURE: Final = 0.999
+"""The probability of what has happened already; of what was skipped, the rest to 1."""
+
+_SECOND_US: Final = 1_000_000
+_DAY_US: Final = 86_400 * _SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Whether the target occurs in a window.
+
+    Attributes
+    ----------
+    moment : Moments
+        When it was asked, a column of length one.
+    until_us : int
+        From this instant on another question is open.
+    offset_s : int
+        The local offset it was asked in; on a journey it is asked anew.
+    x : ndarray of float32, shape (n_features,)
+        The features as of its moment.
+    delays_us : ndarray of int64
+        When in such windows the target used to occur, see `inhabit.timing.first_delays`.
+    """
+
+    moment: Moments
+    until_us: int
+    offset_s: int
+    x: NDArray[np.float32]
+    delays_us: NDArray[np.int64]
+
+    @property
+    def slot(self) -> int:
+        """Index of its moment in the schedule."""
+        return int(self.moment.slot[0])
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Begin and end of the window, in microseconds."""
+        return int(self.moment.window_start_us[0]), int(self.moment.window_end_us[0])
+
+    @property
+    def draw(self) -> int:
+        """A number of its own: one question, one draw."""
+        return int(self.moment.day[0]) * 256 + self.slot
+
+    def is_open(self, now_us: int, offset_s: int) -> bool:
+        """Return whether it is the question of this instant."""
+        return self.moment.at_us[0] <= now_us < self.until_us and offset_s == self.offset_s
+
+    def updated(self, probability: float, known: int, now_us: int) -> float:
+        """Return the probability now, from that at the moment and what is known of the window."""
+        if known != UNKNOWN:
+            return SURE if known == POSITIVE else 1.0 - SURE
+        start_us, end_us = self.window
+        share = share_to_come(self.delays_us, end_us - start_us, now_us - start_us)
+        return min(max(still_to_come(probability, share), 1.0 - SURE), SURE)
+
+
+class Questions:
+    """The questions that a log and a schedule ask about a target.
+
+    Parameters
+    ----------
+    log : EventLog
+    target : Target
+    schedule : Schedule
+    feature_set : FeatureSet
+    """
+
+    def __init__(
+        self, log: EventLog, target: Target, schedule: Schedule, feature_set: FeatureSet
+    ) -> None:
+        self.log = log
+        self.target = target
+        self.schedule = schedule
+        self.feature_set = feature_set
+
+    def open_at(self, now_us: int, offset_s: int) -> Question:
+        """Return the question that is open at an instant.
+
+        What was known at its moment stays so, whatever is recorded later; so it can be kept.
+        """
+        asof = AsOf.of_log(self.log, self.target, self.schedule, now_us, offset_s)
+        moment = asof.last_scheduled()
+        until_us = min(int(moment.window_end_us[0]), self.next_moment_us(now_us, offset_s))
+        if until_us > now_us:
+            at_us, then_s = int(moment.at_us[0]), int(moment.utc_offset_s[0])
+            asof = AsOf.of_log(self.log, self.target, self.schedule, at_us, then_s)
+        else:  # between two windows a question of its own is asked, now
+            moment = asof.moments
+        return Question(
+            moment=moment,
+            until_us=until_us,
+            offset_s=offset_s,
+            x=self.feature_set.compute(asof)[0],
+            delays_us=self._delays_us(moment, offset_s),
+        )
+
+    def known(self, question: Question, now_us: int) -> int:
+        """Return whether it is answered already: `POSITIVE`, `NEGATIVE` (a skip) or `UNKNOWN`."""
+        moment = question.moment
+        start_us = moment.day_start_us if self.target.once else moment.window_start_us
+        evidence = self._evidence(start_us, moment.window_end_us)
+        return int(evidence.known_at(now_us + 1)[0])  # what is recorded now is known now
+
+    def outcomes(
+        self, start_us: NDArray[np.int64], end_us: NDArray[np.int64], now_us: int
+    ) -> NDArray[np.int8]:
+        """Return what came of windows that are closed."""
+        return self._evidence(start_us, end_us).labels(now_us)
+
+    def samples(self, now_us: int) -> Samples:
+        """Return all earlier questions, and the one that is asked now, as samples."""
+        end_us = now_us + 1
+        events = self.log.columns(recorded_before_us=end_us)
+        return samples(events, self.target, self.schedule, self.feature_set, as_of_us=end_us)
+
+    def next_moment_us(self, now_us: int, offset_s: int) -> int:
+        """Return when the next moment of the schedule begins, in microseconds."""
+        clock = LocalClock.fixed(offset_s)
+        moment = moment_at(clock, self.schedule, NEXT_MOMENT, now_us, offset_s)
+        return int(moment.window_end_us[0])
+
+    def _delays_us(self, moment: Moments, offset_s: int) -> NDArray[np.int64]:
+        """Return when in such windows the target used to occur, as known at the moment."""
+        start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
+        completed = self.log.columns(
+            self.target.subject,
+            start_us - LOOK_BACK_DAYS * _DAY_US,
+            start_us,
+            int(moment.at_us[0]),
+            kinds=(self.target.kind,),
+        )
+        completed = completed.select(completed.is_subject(self.target.subject))
+        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(_SECOND_US)
+        return first_delays(local_us, start_us + offset_s * _SECOND_US, end_us - start_us)
+
+    def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
+        """Return what the log tells about windows."""
+        target, about = self.target, (self.target.subject,)
+        kinds = [kind for kind in (target.kind, target.skip_kind) if kind is not None]
+        events = self.log.columns(
+            target.subject, int(start_us.min()), int(end_us.max()), kinds=kinds
+        )
+        happened, skipped = (
+            Happenings.of_columns(events, kind, about) if kind else Happenings.none()
+            for kind in (target.kind, target.skip_kind)
+        )
+        return Evidence.gather(target, happened, skipped, start_us, end_us)
