@@ -15,7 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/events.md", "docs/features.md", "docs/recipes.md"]
+    "page",
+    [
+        "README.md",
+        "docs/events.md",
+        "docs/features.md",
+        "docs/recipes.md",
+        "docs/scheduling.md",
+    ],
 )
 def test_sessions(page, tmp_path, monkeypatch):
     """The lines of a page, run as they stand, print what stands below them."""
