@@ -21,7 +21,7 @@ from build import APPLE, BUILD, ROOT, build_all, build_library, host_library
 from check import TEXT_BOUND, check_library, linked_text_size
 from header import check_header, declared_functions
 from scenario import Figures, HostLibrary, MachineLibrary, run
-from sysroot import SysrootError, Toolchain
+from sysroot import SysrootError, Toolchain, find_toolchain
 from tools import Tools
 from xcframework import assemble
 
@@ -119,11 +119,11 @@ def _print_table(rows: list[tuple[str, int, Figures]]) -> None:
         counts = (size, figures.predict, figures.epoch, figures.model_predict)
         words = (f"{count:,}" if count else "-" for count in counts)
         print(line(target, *words, figures.weights[:12], figures.generation[:12]))
+    print("text: bytes of linked machine code. Instructions: for a prediction of 10-16-8-1, for an")
     print(
-        "text: bytes of linked machine code. Instructions: per prediction of 10-16-8-1, per epoch"
+        "epoch of 199 samples in batches of 32, for a prediction of a model. SHA-256 of the trained"
     )
-    print("of 199 samples in batches of 32, per prediction of a model. SHA-256: of the trained")
-    print("weights, and of a saved model.\n")
+    print("weights and of a saved model.\n")
 
 
 def _check_budget(toolchain: Toolchain, figures: Figures) -> None:
@@ -159,7 +159,8 @@ def main() -> int:
         print(__doc__)
         return 2
     try:
-        COMMANDS[sys.argv[1]](Toolchain(BUILD))
+        targets = [apple.target for apple in APPLE]
+        COMMANDS[sys.argv[1]](find_toolchain(BUILD, targets))
     except (AssertionError, SysrootError) as error:
         print(f"ios: FAILED: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,9 @@ Where `rustup target add` has been here, nothing is to do. Elsewhere the sources
 order: rustup's rust-src component, a rust-src package that is installed, Debian's rust-src package
 of exactly this version (`debian.Apt`). They are compiled by rustc itself, once per target and
 compiler, in about 20 seconds, into a folder that rustc takes as `--sysroot`.
+
+Debian lets old versions go. Where no sources for the installed rustc can be had, Debian's newest
+compiler for its stable release takes over, with its own sources, unpacked beside the rest.
 """
 
 from __future__ import annotations
@@ -12,14 +15,14 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from debian import Apt, AptError, unpack
 
-__all__ = ["MINIMUM_IOS", "MINIMUM_MACOS", "SysrootError", "Toolchain"]
+__all__ = ["DEPLOYMENT", "SysrootError", "Toolchain", "find_toolchain"]
 
 MINIMUM_IOS = "13.0"
 MINIMUM_MACOS = "11.0"
@@ -92,6 +95,7 @@ class Toolchain:
             Path(self._ask("--print", "sysroot"), "lib/rustlib/src/rust/library"),
             Path(f"/usr/src/rustc-{self.version}/library"),
             *self.cache.glob(f"rust-src-{self.version}/usr/src/rustc-*/library"),
+            self.cache / f"debian-toolchain/usr/src/rustc-{self.version}/library",
         ):
             if (place / "core/src/lib.rs").exists():
                 return place
@@ -123,9 +127,7 @@ class Toolchain:
         return (
             f"no sources of the standard library for rustc {self.version}: {reason}.\n"
             "Either:  rustup target add aarch64-apple-ios aarch64-apple-ios-sim ...\n"
-            "or:      rustup component add rust-src\n"
-            "or:      apt-get install rustc-web cargo-web rust-web-src,\n"
-            "         and set RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo"
+            "or:      rustup component add rust-src"
         )
 
     def _compile(self, target: str, sysroot: Path) -> None:
@@ -170,3 +172,44 @@ class Toolchain:
     def _ask(self, *arguments: str) -> str:
         done = subprocess.run([self.rustc, *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
+
+
+def find_toolchain(cache: Path, targets: Sequence[str]) -> Toolchain:
+    """A compiler that can build for the targets: the installed one, or else Debian's.
+
+    `INHABIT_TOOLCHAIN=debian` takes Debian's at once.
+    """
+    installed = Toolchain(cache)
+    if os.environ.get("INHABIT_TOOLCHAIN") == "debian":
+        return _debian_toolchain(cache)
+    try:
+        installed.prepare(targets)
+    except SysrootError as error:
+        try:
+            return _debian_toolchain(cache)
+        except (AptError, OSError, subprocess.CalledProcessError) as another:
+            raise SysrootError(f"{error}\nDebian's own compiler: {another}") from another
+    return installed
+
+
+def _debian_toolchain(cache: Path) -> Toolchain:
+    """Debian's compiler for building browsers, which its security team keeps new."""
+    folder = cache.resolve() / "debian-toolchain"
+    if not folder.exists():
+        apt = Apt(cache / "apt-toolchain")
+        apt.update()
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        packages = ["rustc-web", "cargo-web", "rust-web-src"]
+        for package in apt.download_with_dependencies(packages):
+            unpack(package, part)
+        libraries = {path.parent for path in (part / "usr/lib").rglob("*.so*")}
+        search = ":".join(str(folder / path.relative_to(part)) for path in sorted(libraries))
+        for name in ("rustc", "cargo"):
+            script = part / name
+            script.write_text(
+                f'#!/bin/sh\nLD_LIBRARY_PATH={search} exec {folder}/usr/bin/{name} "$@"\n'
+            )
+            script.chmod(0o755)
+        part.rename(folder)
+    return Toolchain(cache, str(folder / "rustc"), str(folder / "cargo"))
