@@ -153,6 +153,7 @@ def replay(
     if not any(len(events) for events in people.values()):
         raise ConfigError("people: expected events of at least one person, got none")
     config = config or model_config(feature_set)
+    people = dict(sorted(people.items()))  # whatever order the file had them in
     users = tuple(people)
     names = sorted({name for events in people.values() for name in events.subjects})
     parts = []

@@ -155,6 +155,13 @@ def test_replay_of_many_is_the_replay_of_each(people, predictions):
         assert alone.label.tolist() == own.label.tolist()
 
 
+def test_the_order_of_people_in_a_file_changes_nothing(people, predictions):
+    backwards = replay(dict(reversed(people.items())), TARGET, TWICE)
+    assert backwards.users == predictions.users
+    assert np.array_equal(backwards.probability, predictions.probability)
+    assert np.array_equal(backwards.user, predictions.user)
+
+
 def test_truncating_the_log_changes_no_earlier_prediction(people, predictions):
     events = people["user 0"]
     whole = predictions.select(predictions.user == 0)
