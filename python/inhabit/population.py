@@ -149,7 +149,7 @@ class PriorConfig:
     rounds: int = 15
     stages: tuple[tuple[int, float], ...] = ((20, 0.01), (10, 0.003), (10, 0.001))
     batch_size: int = 256
-    pull: float = 10.0
+    pull: float = 1.0
     unseen: tuple[str, ...] = ()
     folds: int = 4
     networks: bool = True
