@@ -7,7 +7,11 @@
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
     lanes::{Lanes, MAX_WIDTH},
-    network::{Activate, Layer, MAX_LAYERS, Network, Samples, with_activation},
+    loss::Loss,
+    network::{
+        Activate, Activation, Identity, Layer, MAX_LAYERS, Network, Relu, Samples, with_activation,
+    },
+    neurons,
     optimizer::{self, Pace, Powers, Step},
     random::SplitMix64,
     simd::{self, Vectors},
@@ -21,6 +25,13 @@ const BLOCK: usize = 8;
 #[must_use]
 pub fn lanes() -> usize {
     simd::person_lanes()
+}
+
+/// Whether persons side by side are faster than one after the other: always, except where the default
+/// shape has its own kernel and vectors are short (measured: AVX2 loses a fifth, AVX-512 wins a sixth).
+#[must_use]
+pub fn pays(network: &Network) -> bool {
+    lanes() == MAX_WIDTH || (lanes() > 1 && !neurons::fits(network))
 }
 
 /// Length of [`Memory::floats`] for [`train`] with `rows` samples per person.
@@ -145,7 +156,11 @@ pub(crate) fn run<V: Vectors>(
         for batch in order.chunks(config.batch_size as usize) {
             numbers.gradient.fill(V::Wide::splat(0.0));
             for rows in batch.chunks(BLOCK) {
-                block::<V::Wide>(network, &mut numbers, rows, batch.len());
+                if neurons::fits(network) {
+                    default_block(&mut numbers, rows, batch.len());
+                } else {
+                    block(network, &mut numbers, rows, batch.len());
+                }
             }
             let mut pace = Pace {
                 optimizer: &config.optimizer,
@@ -196,6 +211,13 @@ fn take_step<L: Lanes>(step: &Step, numbers: &mut Numbers<'_, L>, anchor: Option
     let n = numbers.parameters.len();
     let Numbers { parameters, gradient, first, second, .. } = numbers;
     let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);
+    if !step.adam && step.decay1 == 0.0 && step.l2 == 0.0 {
+        // The moments are not looked at: leave their memory alone.
+        for i in 0..n {
+            (parameters[i], ..) = step.apply(parameters[i], gradient[i], gradient[i], gradient[i]);
+        }
+        return;
+    }
     for i in 0..n {
         let mut slope = gradient[i];
         if step.l2 > 0.0 {
@@ -210,18 +232,42 @@ fn take_step<L: Lanes>(step: &Step, numbers: &mut Numbers<'_, L>, anchor: Option
     }
 }
 
-/// Adds the gradient of at most [`BLOCK`] samples of a batch.
+/// The layers of 10-16-8-1, known to the compiler.
+const DEFAULT: [Layer; 3] = [
+    Layer { inputs: 10, outputs: 16, weights: 0, biases: 160, activation: Activation::Relu },
+    Layer { inputs: 16, outputs: 8, weights: 176, biases: 304, activation: Activation::Relu },
+    Layer { inputs: 8, outputs: 1, weights: 312, biases: 320, activation: Activation::Identity },
+];
+
+/// Adds the gradient of at most [`BLOCK`] samples of a batch, for the default network.
 #[inline(always)]
-#[allow(clippy::cast_precision_loss)]
+fn default_block<L: Lanes>(numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
+    let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
+    let (parameters, gradient) = (&parameters[..321], &mut gradient[..321]);
+    let (inputs, units) = units.split_at_mut(BLOCK * 10);
+    let (units_1, units) = units.split_at_mut(BLOCK * 16);
+    let (units_2, units_3) = units.split_at_mut(BLOCK * 8);
+    let (deltas_1, deltas) = deltas.split_at_mut(BLOCK * 16);
+    let (deltas_2, deltas_3) = deltas.split_at_mut(BLOCK * 8);
+    let [first, second, third] = &DEFAULT;
+    fetch(10, x, rows, inputs);
+    forward::<L, Relu>(first, parameters, inputs, units_1);
+    forward::<L, Relu>(second, parameters, units_1, units_2);
+    forward::<L, Identity>(third, parameters, units_2, units_3);
+    errors(Loss::BceWithLogits, 1, y, rows, batch, units_3, deltas_3);
+    add_weights(third, gradient, deltas_3, units_2, rows.len());
+    backward::<L, Relu>(third, parameters, deltas_3, units_2, deltas_2);
+    add_weights(second, gradient, deltas_2, units_1, rows.len());
+    backward::<L, Relu>(second, parameters, deltas_2, units_1, deltas_1);
+    add_weights(first, gradient, deltas_1, inputs, rows.len());
+}
+
+/// As [`default_block`], for any network.
+#[inline(always)]
 fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
     let (n_inputs, n_outputs) = (network.n_inputs(), network.n_outputs());
     let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
-    let count = rows.len();
-    for s in 0..BLOCK {
-        // Places beyond the last sample repeat it; backward leaves them out.
-        let row = rows[s.min(count - 1)] as usize;
-        units[s * n_inputs..][..n_inputs].copy_from_slice(&x[row * n_inputs..][..n_inputs]);
-    }
+    fetch(n_inputs, x, rows, units);
     let mut layers = [Layer::default(); MAX_LAYERS];
     let mut depth = 0;
     let mut start = 0;
@@ -232,25 +278,16 @@ fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32]
         with_activation!(layer.activation, forward::<L>(&layer, parameters, inputs, outputs));
         start += BLOCK * layer.inputs;
     }
-    let scale = L::splat(network.loss().slope() / (batch as f32 * n_outputs as f32));
     let mut end = BLOCK * network.n_units();
-    let last = end - BLOCK * n_outputs;
-    for s in 0..count {
-        let row = rows[s] as usize;
-        for k in 0..n_outputs {
-            let z = units[start + s * n_outputs + k];
-            let error = network.loss().error(z, y[row * n_outputs + k]);
-            deltas[last + s * n_outputs + k] = error.mul(scale);
-        }
-    }
+    let last = &mut deltas[end - BLOCK * n_outputs..];
+    errors(network.loss(), n_outputs, y, rows, batch, &units[start..], last);
     for index in (0..depth).rev() {
         let layer = &layers[index];
         let from = end - BLOCK * layer.outputs;
         let (below, current) = deltas.split_at_mut(from);
         // `units` has the inputs in front, so its layers begin `BLOCK * n_inputs` later.
-        let inputs =
-            &units[BLOCK * n_inputs + from - BLOCK * layer.inputs..][..BLOCK * layer.inputs];
-        add_weights(layer, gradient, current, inputs, count);
+        let inputs = &units[BLOCK * n_inputs + from - BLOCK * layer.inputs..];
+        add_weights(layer, gradient, current, inputs, rows.len());
         if index > 0 {
             let slopes = &mut below[from - BLOCK * layer.inputs..];
             with_activation!(
@@ -259,6 +296,37 @@ fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32]
             );
         }
         end = from;
+    }
+}
+
+/// Copies the inputs of a block; places beyond the last sample repeat it, and backward leaves them out.
+#[inline(always)]
+fn fetch<L: Lanes>(n_inputs: usize, x: &[L], rows: &[u32], inputs: &mut [L]) {
+    for s in 0..BLOCK {
+        let row = rows[s.min(rows.len() - 1)] as usize;
+        inputs[s * n_inputs..][..n_inputs].copy_from_slice(&x[row * n_inputs..][..n_inputs]);
+    }
+}
+
+/// Writes dL/dz of the last layer.
+#[inline(always)]
+#[allow(clippy::cast_precision_loss)]
+fn errors<L: Lanes>(
+    loss: Loss,
+    n_outputs: usize,
+    y: &[L],
+    rows: &[u32],
+    batch: usize,
+    z: &[L],
+    deltas: &mut [L],
+) {
+    let scale = L::splat(loss.slope() / (batch as f32 * n_outputs as f32));
+    for (s, &row) in rows.iter().enumerate() {
+        let y = &y[row as usize * n_outputs..][..n_outputs];
+        for k in 0..n_outputs {
+            let at = s * n_outputs + k;
+            deltas[at] = loss.error(z[at], y[k]).mul(scale);
+        }
     }
 }
 
@@ -330,49 +398,55 @@ fn add_weights<L: Lanes>(
     inputs: &[L],
     count: usize,
 ) {
+    let deltas = &deltas[..count * layer.outputs];
     let mut k = 0;
     while k < layer.outputs {
-        let units = if k + 4 <= layer.outputs { 4 } else { 1 };
+        let left = (layer.outputs - k, layer.inputs);
         let mut i = 0;
         while i < layer.inputs {
-            let pair = i + 2 <= layer.inputs;
-            match (units, pair) {
-                (4, true) => weights_tile::<L, 4, 2>(layer, gradient, deltas, inputs, count, k, i),
-                (4, false) => weights_tile::<L, 4, 1>(layer, gradient, deltas, inputs, count, k, i),
-                (_, true) => weights_tile::<L, 1, 2>(layer, gradient, deltas, inputs, count, k, i),
-                (_, false) => weights_tile::<L, 1, 1>(layer, gradient, deltas, inputs, count, k, i),
-            }
-            i += if pair { 2 } else { 1 };
+            // As large as the registers allow: 20 sums of 32 registers, or 8 of 16.
+            i += match (left.0 >= 4, layer.inputs - i) {
+                (true, 5) | (true, 10..) if L::WIDTH == MAX_WIDTH => {
+                    weights_tile::<L, 4, 5>(layer, gradient, deltas, inputs, k, i)
+                }
+                (true, 4..) if L::WIDTH == MAX_WIDTH => {
+                    weights_tile::<L, 4, 4>(layer, gradient, deltas, inputs, k, i)
+                }
+                (true, 2..) => weights_tile::<L, 4, 2>(layer, gradient, deltas, inputs, k, i),
+                (true, _) => weights_tile::<L, 4, 1>(layer, gradient, deltas, inputs, k, i),
+                (false, 4..) => weights_tile::<L, 1, 4>(layer, gradient, deltas, inputs, k, i),
+                (false, _) => weights_tile::<L, 1, 1>(layer, gradient, deltas, inputs, k, i),
+            };
         }
-        k += units;
+        k += if left.0 >= 4 { 4 } else { 1 };
     }
-    for k in 0..layer.outputs {
-        let mut sum = gradient[layer.biases + k];
-        for s in 0..count {
-            sum = sum.add(deltas[s * layer.outputs + k]);
+    let biases = &mut gradient[layer.biases..][..layer.outputs];
+    for delta in deltas.chunks_exact(layer.outputs) {
+        for k in 0..biases.len() {
+            biases[k] = biases[k].add(delta[k]);
         }
-        gradient[layer.biases + k] = sum;
     }
 }
 
+/// Adds the gradients of the weights between `UNITS` outputs from `k` on and `INPUTS` inputs from `i`
+/// on; returns `INPUTS`.
 #[inline(always)]
 fn weights_tile<L: Lanes, const UNITS: usize, const INPUTS: usize>(
     layer: &Layer,
     gradient: &mut [L],
     deltas: &[L],
     inputs: &[L],
-    count: usize,
     k: usize,
     i: usize,
-) {
+) -> usize {
     let mut sums = [[L::splat(0.0); INPUTS]; UNITS];
     for q in 0..UNITS {
         let row = &gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
         sums[q].copy_from_slice(row);
     }
-    for s in 0..count {
-        let delta = &deltas[s * layer.outputs + k..][..UNITS];
-        let x = &inputs[s * layer.inputs + i..][..INPUTS];
+    let samples = deltas.chunks_exact(layer.outputs).zip(inputs.chunks_exact(layer.inputs));
+    for (delta, x) in samples {
+        let (delta, x) = (&delta[k..k + UNITS], &x[i..i + INPUTS]);
         for q in 0..UNITS {
             for r in 0..INPUTS {
                 sums[q][r] = delta[q].mul_add(x[r], sums[q][r]);
@@ -383,6 +457,7 @@ fn weights_tile<L: Lanes, const UNITS: usize, const INPUTS: usize>(
         let row = &mut gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
         row.copy_from_slice(&sums[q]);
     }
+    INPUTS
 }
 
 /// Writes dL/dz of the layer before `layer`.
@@ -426,8 +501,9 @@ fn backward_tile<L: Lanes, A: Activate, const INPUTS: usize, const SAMPLES: usiz
         delta[t] = &deltas[(s + t) * n..][..n];
     }
     let mut sums = [[L::splat(0.0); SAMPLES]; INPUTS];
-    for k in 0..n {
-        let weights = &parameters[layer.weights + k * layer.inputs + i..][..INPUTS];
+    let matrix = &parameters[layer.weights..][..n * layer.inputs];
+    for (k, row) in matrix.chunks_exact(layer.inputs).enumerate() {
+        let weights = &row[i..i + INPUTS];
         for t in 0..SAMPLES {
             for r in 0..INPUTS {
                 sums[r][t] = if k == 0 {

@@ -1,8 +1,8 @@
 //! Many trainings in one call, on all cores: `train_many` for people, `ensemble` for doubt.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
-use inhabit_core::{self as core, Memory, Network as Core, Samples, SplitMix64, Training};
+use inhabit_core::{self as core, Memory, Network as Core, Samples, SplitMix64, Training, persons};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{prelude::*, types::PyTuple};
 use rayon::prelude::*;
@@ -16,32 +16,121 @@ use crate::{
 /// People between two looks at signals and two calls of `progress`.
 const PEOPLE_PER_SLICE: usize = 256;
 
+/// What all trainings have in common.
+#[derive(Clone, Copy, Debug)]
+struct Job<'a> {
+    network: &'a Core,
+    config: &'a core::TrainingConfig,
+    anchor: Option<&'a [f32]>,
+    initial: &'a [f32],
+}
+
 /// Buffers that one thread uses for one training after the other.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Buffers {
     floats: Vec<f32>,
     order: Vec<u32>,
 }
 
-impl Buffers {
-    /// Trains from `initial` to the end and writes the result to `parameters`.
-    fn train(
-        &mut self,
-        network: &Core,
-        config: &core::TrainingConfig,
-        anchor: Option<&[f32]>,
-        samples: &Samples<'_>,
-        initial: &[f32],
+impl Job<'_> {
+    /// Trains everybody on all cores and writes their parameters behind each other.
+    ///
+    /// An error comes with the index of the person.
+    fn run(
+        &self,
+        people: &[Samples<'_>],
+        parameters: &mut [f32],
+    ) -> Result<(), (usize, core::Error)> {
+        let n = self.network.n_parameters();
+        let trained = self
+            .groups(people)
+            .into_par_iter()
+            .map_init(Buffers::default, |buffers, group| {
+                self.train_group(buffers, people, &group).map(|parameters| (group, parameters))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        for (group, trained) in trained {
+            for (&index, trained) in group.iter().zip(trained.chunks(n)) {
+                parameters[index * n..][..n].copy_from_slice(trained);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who can go side by side: as many samples each, enough of them for a vector.
+    fn groups(&self, people: &[Samples<'_>]) -> Vec<Vec<usize>> {
+        let lanes = if persons::pays(self.network) { persons::lanes() } else { 1 };
+        let mut alike: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut groups = Vec::new();
+        for (index, samples) in people.iter().enumerate() {
+            if lanes > 1 && persons::fits(self.config, samples) {
+                alike.entry(samples.rows()).or_default().push(index);
+            } else {
+                groups.push(vec![index]);
+            }
+        }
+        for group in alike.values().flat_map(|alike| alike.chunks(lanes)) {
+            if 2 * group.len() > lanes {
+                groups.push(group.to_vec());
+            } else {
+                groups.extend(group.iter().map(|&index| vec![index]));
+            }
+        }
+        groups
+    }
+
+    fn train_group(
+        &self,
+        buffers: &mut Buffers,
+        people: &[Samples<'_>],
+        group: &[usize],
+    ) -> Result<Vec<f32>, (usize, core::Error)> {
+        let mut parameters = vec![0.0; group.len() * self.network.n_parameters()];
+        let samples: Vec<Samples<'_>> = group.iter().map(|&index| people[index]).collect();
+        if group.len() > 1 && self.train_side_by_side(buffers, &samples, &mut parameters).is_ok() {
+            return Ok(parameters);
+        }
+        // Alone, or to find out whose training it is that fails.
+        let each = parameters.chunks_mut(self.network.n_parameters());
+        for ((samples, parameters), &index) in samples.iter().zip(each).zip(group) {
+            self.train_one(buffers, samples, parameters).map_err(|error| (index, error))?;
+        }
+        Ok(parameters)
+    }
+
+    fn train_side_by_side(
+        &self,
+        buffers: &mut Buffers,
+        people: &[Samples<'_>],
         parameters: &mut [f32],
     ) -> core::Result<()> {
-        self.floats.resize(Memory::floats(network), 0.0);
-        self.order.resize(samples.rows().max(self.order.len()), 0);
-        let mut memory = Memory { floats: &mut self.floats, order: &mut self.order };
-        let mut training = Training::start(network, config, samples, initial, &mut memory)?;
+        let rows = people[0].rows();
+        let mut memory = buffers.memory(persons::floats(self.network, rows), rows);
+        let Self { network, config, anchor, initial } = *self;
+        persons::train(network, config, people, anchor, initial, parameters, &mut memory)
+    }
+
+    fn train_one(
+        &self,
+        buffers: &mut Buffers,
+        samples: &Samples<'_>,
+        parameters: &mut [f32],
+    ) -> core::Result<()> {
+        let mut memory = buffers.memory(Memory::floats(self.network), samples.rows());
+        let mut training =
+            Training::start(self.network, self.config, samples, self.initial, &mut memory)?;
         let mut observe = |_: &core::Progress| ControlFlow::Continue(());
-        training.run(samples, anchor, &mut memory, u64::MAX, &mut observe)?;
+        training.run(samples, self.anchor, &mut memory, u64::MAX, &mut observe)?;
         parameters.copy_from_slice(training.parameters(&memory));
         Ok(())
+    }
+}
+
+impl Buffers {
+    fn memory(&mut self, floats: usize, rows: usize) -> Memory<'_> {
+        self.floats.resize(floats.max(self.floats.len()), 0.0);
+        self.order.resize(rows.max(self.order.len()), 0);
+        Memory { floats: &mut self.floats, order: &mut self.order }
     }
 }
 
@@ -71,15 +160,8 @@ pub(crate) fn train_many<'py>(
     let mut parameters = vec![0.0; samples.len() * n];
     let slices = samples.chunks(PEOPLE_PER_SLICE).zip(parameters.chunks_mut(PEOPLE_PER_SLICE * n));
     for (slice, (samples, parameters)) in slices.enumerate() {
-        py.detach(|| {
-            let people = samples.par_iter().zip(parameters.par_chunks_mut(n)).enumerate();
-            people.try_for_each_init(Buffers::default, |buffers, (index, (samples, parameters))| {
-                buffers
-                    .train(&shape, &config, anchor, samples, &initial, parameters)
-                    .map_err(|error| (index, error))
-            })
-        })
-        .map_err(|(index, error)| {
+        let job = Job { network: &shape, config: &config, anchor, initial: &initial };
+        py.detach(|| job.run(samples, parameters)).map_err(|(index, error)| {
             of_person(py, slice * PEOPLE_PER_SLICE + index, NativeError::from(error).into())
         })?;
         py.check_signals()?;
@@ -118,14 +200,15 @@ pub(crate) fn ensemble<'py>(
             let seed = config.seed.wrapping_add(k as u64);
             let config = core::TrainingConfig { seed, ..config };
             let mut parameters = vec![0.0; shape.n_parameters()];
+            let job = Job { network: &shape, config: &config, anchor, initial: &own };
             if bootstrap {
                 let drawn = slices.draw(&shape, SplitMix64::new(seed));
-                let samples = drawn.samples(&shape)?;
-                buffers.train(&shape, &config, anchor, &samples, &own, &mut parameters)?;
+                job.train_one(buffers, &drawn.samples(&shape)?, &mut parameters)?;
             } else {
                 let mut initial = vec![0.0; shape.n_parameters()];
                 shape.initialize(seed, &mut initial)?;
-                buffers.train(&shape, &config, anchor, &samples, &initial, &mut parameters)?;
+                let job = Job { initial: &initial, ..job };
+                job.train_one(buffers, &samples, &mut parameters)?;
             }
             Ok(parameters)
         };
