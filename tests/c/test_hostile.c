@@ -250,6 +250,32 @@ static void try_pointers(void) {
     INSIST_STATUS(INHABIT_NULL, inhabit_checkpoint_verify(NULL, 1));
 }
 
+/* Every number of inputs that there can be, and some that there cannot be. */
+static void try_inputs(void) {
+    uint32_t inputs, accepted = 0;
+    float x[64];
+    memset(x, 0, sizeof x);
+    for (inputs = 0; inputs < 64; inputs++) {
+        size_t size;
+        inhabit_prediction prediction;
+        if (known(inhabit_model_size(NULL, 0, inputs, &size)) == INHABIT_OK) {
+            uint64_t *memory = allocate(size);
+            uint64_t rates = inputs ? ~(uint64_t)0 >> (64 - inputs) : 0;
+            INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, NULL, 0, inputs, rates));
+            INSIST_STATUS(INHABIT_OK, inhabit_model_learn(memory, size, x, inputs, 0, 1));
+            INSIST_STATUS(INHABIT_OK,
+                          inhabit_model_predict(memory, size, x, inputs, 23, &prediction));
+            INSIST_STATUS(INHABIT_SIZE,
+                          inhabit_model_predict(memory, size, x, inputs + 1, 0, &prediction));
+            INSIST_STATUS(INHABIT_RANGE,
+                          inhabit_model_predict(memory, size, x, inputs, 24, &prediction));
+            free(memory);
+            accepted++;
+        }
+    }
+    INSIST(accepted == 53);
+}
+
 int main(int argc, char **argv) {
     bytes files[3];
     size_t round, accepted = 0, steps = 0;
@@ -258,6 +284,7 @@ int main(int argc, char **argv) {
     files[1] = read_file(argv[1], "prior.safetensors");
     files[2] = read_file(argv[1], "generation.safetensors");
     try_pointers();
+    try_inputs();
     for (round = 0; round < 10000; round++) {
         bytes file = broken(files[below(3)]);
         try_checkpoint(file);

@@ -4,8 +4,8 @@ use core::{ffi::c_char, mem::size_of};
 
 use inhabit_core::{
     checkpoint::Fault,
-    generation::{self, CONFIG_LEN, Generation},
-    model::{self, MAX_INPUTS, ModelConfig, N_EXPERTS, Scratch},
+    generation::{self, CONFIG_LEN, Generation, MAX_WEIGHTS},
+    model::{self, ModelConfig, N_EXPERTS, Scratch},
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -15,9 +15,6 @@ use crate::{
     arguments::{Call, Cursor, seal},
     status::answer,
 };
-
-/// The most weights of a logistic model; the prior has a mean and a variance for each.
-const MAX_WEIGHTS: usize = MAX_INPUTS + 10;
 
 /// Room for experts in a prediction, with some to spare for later versions.
 pub const MAX_EXPERTS: usize = 16;

@@ -15,13 +15,16 @@ use crate::{
     Activation, Loss, Network, Optimizer, TrainingConfig,
     checkpoint::{self, Checkpoint, Dtype, Elements, Fault, Tensor},
     error::{Error, Result},
-    logistic::MAX_WEIGHTS,
+    logistic,
     model::{Memory, Model, ModelConfig, N_EXPERTS, Prior},
     network::MAX_LAYERS,
 };
 
 /// Length of an encoded [`ModelConfig`].
 pub const CONFIG_LEN: usize = 23 + MAX_LAYERS;
+
+/// The most weights of a logistic model, see [`ModelConfig::n_weights`].
+pub const MAX_WEIGHTS: usize = logistic::MAX_WEIGHTS;
 
 /// A configuration as numbers, all exact; 64-bit integers as two halves, the lower first.
 ///
