@@ -103,7 +103,7 @@ def files() -> dict[str, bytes]:
         tensors[f"training.{name}.parameters"] = network.parameters
 
     config = ModelConfig()
-    prior = Prior(config, network=Network(LAYERS, "tanh", seed=5).parameters)
+    prior = Prior(config, network=Network(LAYERS, config.hidden, seed=5).parameters)
     slot = tensors["history.slot"].astype(np.uint8)
     walk = walk_forward(x, label, slot, tensors["history.learn_at"], config, prior)
     tensors["walk.probability"] = walk.probability
