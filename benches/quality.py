@@ -35,6 +35,7 @@ import quality_metrics as metrics
 import quality_report as report
 import quality_rivals as rivals
 from convert import TASKS, Step, Task, differences, read_rows
+from inhabit.features import DEFAULT_FEATURES, FeatureSet
 from quality_rivals import Array, Person
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -276,6 +277,35 @@ def gains_on_noise(run: Run, studies: Sequence[Study], seed: int = 0) -> dict[st
     return {name: float(np.mean(values)) for name, values in gains.items()}
 
 
+def ablation(run: Run, studies: Sequence[Study], cohorts: Sequence[product.Cohort]) -> str:
+    """What each default feature is worth: log loss without it, as a table of differences.
+
+    Without a prior, and with one of the other data sets that was trained without the feature, too.
+    """
+    names = [None, *DEFAULT_FEATURES.names]
+    n_sets = len({study.task.folder for study in studies})
+    shop = run.shop("ablation", n_sets * len(names))
+    mean: dict[str | None, dict[str, dict[str, float]]] = {}
+    for left_out in names:
+        kept = FeatureSet(tuple(f for f in DEFAULT_FEATURES.features if f.name != left_out))
+        rows = product.unseen_habits([c.with_features(kept) for c in cohorts], shop)
+        mean[left_out] = {
+            name: {
+                s.name: float(metrics.losses(s.scored(by_task[s.name]), s.rows.label).mean())
+                for s in studies
+            }
+            for name, by_task in rows.items()
+        }
+    lines = []
+    for left_out in DEFAULT_FEATURES.names:
+        for name, by_task in mean[left_out].items():
+            worse = {task: loss - mean[None][name][task] for task, loss in by_task.items()}
+            average = sum(worse.values()) / len(worse)
+            cells = [report.signed(value, 4) for value in (average, *worse.values())]
+            lines.append([left_out, name, *cells])
+    return report.table(["left out", "", "mean", *(study.name for study in studies)], lines)
+
+
 def document(
     results: report.Measures,
     judged: Sequence[tuple[str, bool, str]],
@@ -321,6 +351,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--readme", type=Path, default=ROOT / "benches/README.md")
     parser.add_argument("--no-write", action="store_true", help="leave the README alone")
+    parser.add_argument(
+        "--ablation", action="store_true", help="only measure what each default feature is worth"
+    )
     options = parser.parse_args(argv)
 
     console = Console()
@@ -330,8 +363,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         console=console,
     ) as progress:  # fmt: skip
         run = Run(options.build, progress, options.workers)
-        predictions = run.rivals(studies, "rivals")
         cohorts = run.cohorts(studies, "events")
+        if options.ablation:
+            text = ablation(run, studies, cohorts)
+            console.print(text)
+            if not options.no_write:
+                report.write_between_markers(options.readme, "ablation", text)
+            return 0
+        predictions = run.rivals(studies, "rivals")
         shop = run.shop("inhabit", product.n_priors(cohorts, N_FOLDS))
         predictions = add(predictions, product.predictions(cohorts, shop, N_FOLDS))
         noise = gains_on_noise(run, studies)
@@ -369,7 +408,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"[{'green]yes' if holds else 'red]no '}[/] {asked}: {figures}")
     text = document(results, judged, noise, cost, "python benches/quality.py")
     if not options.no_write:
-        report.write_between_markers(options.readme, text)
+        report.write_between_markers(options.readme, "quality", text)
     report.plot(losses, scored, rows, PLOTTED, options.build / "quality.png")
     everything = {"results": results, "noise": noise, "changed": changed, "cost_ms": cost}
     (options.build / "results.json").write_text(json.dumps(report.as_json(everything), indent=1))

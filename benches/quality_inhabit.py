@@ -185,6 +185,11 @@ class Cohort:
     def fold_of(self, subject: Subject) -> int:
         return self.fold[subject.user]
 
+    def with_features(self, feature_set: FeatureSet) -> "Cohort":
+        """The same people described by other features, the general ones included."""
+        subjects = [replace(subject, feature_set=feature_set) for subject in self.subjects]
+        return replace(self, subjects=subjects, general=[s.samples for s in subjects])
+
 
 def general_prior(
     cohorts: Sequence[Cohort],

@@ -9,8 +9,6 @@ from rich.table import Table
 import quality_metrics as metrics
 from quality_metrics import Array, Rows
 
-BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
-
 Measures = Mapping[str, Mapping[str, Mapping[str, float]]]  # by task, predictor, measure
 Losses = Mapping[str, Mapping[str, Array]]  # of the scored rows, by task and predictor
 
@@ -167,13 +165,14 @@ def verdict_table(judged: Sequence[tuple[str, bool, str]]) -> str:
     )
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a file; add them at its end if missing."""
-    block = f"{BEGIN}\n{text.strip()}\n{END}"
+def write_between_markers(path: Path, name: str, text: str) -> None:
+    """Replace what stands between two markers of a file; add them at its end if missing."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    block = f"{begin}\n{text.strip()}\n{end}"
     old = path.read_text() if path.exists() else "# Benchmarks\n"
-    if BEGIN in old and END in old:
-        before, rest = old.split(BEGIN, 1)
-        new = before + block + rest.split(END, 1)[1]
+    if begin in old and end in old:
+        before, rest = old.split(begin, 1)
+        new = before + block + rest.split(end, 1)[1]
     else:
         new = f"{old.rstrip()}\n\n{block}\n"
     path.write_text(new)
@@ -187,10 +186,10 @@ def plot(
     path: Path,
 ) -> None:
     """Per task: the difference to the base rate with its interval, and the reliability."""
-    import matplotlib as mpl  # noqa: PLC0415  slow to import, and only needed here
+    import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure_, axes = plt.subplots(2, len(losses), figsize=(3.1 * len(losses), 7), squeeze=False)
     colors = dict(zip(shown, plt.get_cmap("tab10").colors, strict=False))
