@@ -556,6 +556,18 @@ class Model:
         """Return what each of `EXPERTS` says."""
     def learn(self, x: ArrayLike, slot: int, label: int) -> None:
         """Take in the label (1 or 0) of a moment with these inputs."""
+    def learn_together(self, X: ArrayLike, slot: Sequence[int], label: Sequence[int]) -> None:
+        """Take in the labels of moments that became known together, such as those of one day.
+
+        All are judged by what was said before any of them, and count as one outcome together.
+
+        Parameters
+        ----------
+        X : array_like of float32, shape (n, n_inputs)
+        slot : sequence of int, length n
+        label : sequence of int, length n
+            1 or 0.
+        """
     def network_input(self, x: ArrayLike) -> NDArray[np.float32]:
         """Return what the networks see of `x`: half the log odds of rates, the rest as it is."""
     def walk(

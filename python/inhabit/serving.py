@@ -86,8 +86,10 @@ class Serving:
         walked = int(np.searchsorted(table.moments.at_us, self.after_us, side="right"))
         due = (table.learn_at >= walked) & (table.learn_at < len(table))
         rows = np.flatnonzero(due & (table.matured_label >= 0))
-        for row in rows[np.argsort(table.learn_at[rows], kind="stable")]:
-            self.model.learn(table.features[row], int(table.slot[row]), int(table.label[row]))
+        rows = rows[np.argsort(table.learn_at[rows], kind="stable")]
+        for together in np.split(rows, np.flatnonzero(np.diff(table.learn_at[rows])) + 1):
+            slot, label = table.slot[together].tolist(), table.label[together].tolist()
+            self.model.learn_together(table.features[together], slot, label)
         if len(table):
             self.after_us = int(table.moments.at_us[-1])
         self._next_us = self._questions.next_moment_us(now_us, offset_s)

@@ -154,18 +154,39 @@ def test_calibration_learns_that_probabilities_are_too_bold():
 
 @given(histories)
 @settings(max_examples=40)
-def test_a_walk_is_predicting_and_learning_one_by_one(columns):
+def test_a_walk_is_predicting_and_learning_in_turn(columns):
     walked = walk_forward(**columns, config=PLAIN)
     model = Model(PLAIN)
     rows, label, slot, learn_at = columns.values()
     n = len(label)
     for t in range(n + 1):
-        for j in np.flatnonzero((learn_at == t) & (label >= 0)):
-            model.learn(rows[j], int(slot[j]), int(label[j]))
+        known = np.flatnonzero((learn_at == t) & (label >= 0))
+        model.learn_together(rows[known], slot[known].tolist(), label[known].tolist())
         if t < n:
             assert model.predict(rows[t], int(slot[t])) == walked.probability[t]
             assert (model.experts(rows[t], int(slot[t])) == walked.experts[t]).all()
     assert model.tensors()["model.state"].tobytes() == state_of(walked.model)
+
+
+def test_labels_that_become_known_together_are_judged_before_any_is_learnt():
+    """On coin flips that each two moments tell of, weights and gate stay near where they began."""
+    rng = np.random.default_rng(0)
+    gained, promotions = [], 0
+    for _ in range(20):
+        label = np.repeat(rng.integers(0, 2, 150), 2).astype(np.int8)
+        n = len(label)
+        walked = walk_forward(
+            rng.random((n, N_INPUTS), dtype=np.float32),
+            label,
+            np.tile([0, 1], n // 2).astype(np.uint8),
+            np.repeat(np.arange(2, n + 2, 2), 2).astype(np.uint32),
+            config=SMALL,
+        )
+        p = np.where(label == 1, walked.probability, 1 - walked.probability)
+        gained.append(np.log(p).mean() - np.log(0.5))
+        promotions += walked.model.generation
+    assert np.mean(gained) > -0.03
+    assert promotions <= 1
 
 
 @given(histories, st.integers(0, 40))

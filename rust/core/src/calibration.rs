@@ -39,12 +39,12 @@ pub(crate) fn apply(state: &[f64], p: f64) -> f64 {
     mixture::mix(&state[MAP..], &[p, map(state, p)])
 }
 
-/// Takes in the outcome that followed the probability `p`.
-pub(crate) fn learn(state: &mut [f64], p: f64, outcome: bool, share: f64) {
+/// Takes in the outcome that followed the probability `p`, as the part `part` of one.
+pub(crate) fn learn(state: &mut [f64], p: f64, outcome: bool, part: f64, share: f64) {
     let pair = [p, map(state, p)];
-    mixture::learn(&mut state[MAP..], &INITIAL, &pair, outcome, share);
+    mixture::learn(&mut state[MAP..], &INITIAL, &pair, outcome, part, share);
     let y = f64::from(u8::from(outcome));
-    logistic::learn(&mut state[..MAP], &[1.0, logit(p)], y, PRIOR, RETENTION);
+    logistic::learn(&mut state[..MAP], &[1.0, logit(p)], y, part, PRIOR, RETENTION);
 }
 
 /// Refuses a state that is no calibration.

@@ -37,16 +37,25 @@ pub(crate) fn reset(state: &mut [f64]) {
     restart(state);
 }
 
-/// Takes in one comparison of probabilities inside (0, 1); `true` if the challenger is to be promoted,
-/// which starts the next comparison.
-pub(crate) fn learn(state: &mut [f64], champion: f64, challenger: f64, outcome: bool) -> bool {
-    let if_positive = math::ln(challenger / champion);
-    let if_negative = math::ln((1.0 - challenger) / (1.0 - champion));
-    let worst = -if_positive.min(if_negative);
+/// Takes in the comparison of one window's end: what champion and challenger said, inside (0, 1), and
+/// what came. Labels that mature together are one bet, on the mean of their gains: they may all tell
+/// of the same event. `true` if the challenger is to be promoted, which starts the next comparison.
+pub(crate) fn learn(
+    state: &mut [f64],
+    comparisons: impl ExactSizeIterator<Item = (f64, f64, bool)>,
+) -> bool {
+    #[allow(clippy::cast_precision_loss)]
+    let weight = 1.0 / comparisons.len() as f64;
+    let (mut gain, mut worst) = (0.0, 0.0);
+    for (champion, challenger, outcome) in comparisons {
+        let if_positive = math::ln(challenger / champion);
+        let if_negative = math::ln((1.0 - challenger) / (1.0 - champion));
+        gain += weight * if outcome { if_positive } else { if_negative };
+        worst -= weight * if_positive.min(if_negative);
+    }
     if worst <= 0.0 {
         return false; // they agree
     }
-    let gain = if outcome { if_positive } else { if_negative };
     let mut wealth = 0.0;
     for (part, stake) in state[1..].iter_mut().zip(STAKES) {
         *part *= 1.0 + stake.min(BOLDEST / worst) * gain;

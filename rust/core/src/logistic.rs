@@ -53,20 +53,21 @@ pub(crate) fn log_odds(state: &[f64], z: &[f64]) -> f64 {
     mean / math::sqrt(1.0 + core::f64::consts::FRAC_PI_8 * variance)
 }
 
-/// Takes in the outcome (1 or 0) that followed input `z`, then drifts.
+/// Takes in the outcome (1 or 0) that followed input `z`, as the part `part` of one, then drifts.
 pub(crate) fn learn(
     state: &mut [f64],
     z: &[f64],
     outcome: f64,
+    part: f64,
     prior: Gaussian<'_>,
     retention: f64,
 ) {
     let n = z.len();
     let mut gain = [0.0; MAX_WEIGHTS];
     let (log_odds, variance) = project(state, z, &mut gain);
-    let p = math::sigmoid(posterior_mode(log_odds, variance, outcome));
-    let error = outcome - p;
-    let information = p * (1.0 - p);
+    let p = math::sigmoid(posterior_mode(log_odds, part * variance, outcome));
+    let error = part * (outcome - p);
+    let information = part * (p * (1.0 - p));
     let shrink = information / (1.0 + information * variance);
     let keep = retention * retention;
     let (mean, covariance) = state.split_at_mut(n);

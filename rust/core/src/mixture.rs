@@ -18,24 +18,29 @@
 //! # Source
 //! Herbster & Warmuth 1998, "Tracking the best expert"; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    math,
+};
 
 /// The mixed probability.
 pub(crate) fn mix(weights: &[f64], probabilities: &[f64]) -> f64 {
     weights.iter().zip(probabilities).fold(0.0, |sum, (w, p)| sum + w * p)
 }
 
-/// Takes in an outcome; probabilities are strictly inside (0, 1).
+/// Takes in an outcome that counts as the part `part` of one; probabilities are strictly inside (0, 1).
 pub(crate) fn learn(
     weights: &mut [f64],
     initial: &[f64],
     probabilities: &[f64],
     outcome: bool,
+    part: f64,
     share: f64,
 ) {
     let mut total = 0.0;
     for (w, &p) in weights.iter_mut().zip(probabilities) {
-        *w *= if outcome { p } else { 1.0 - p };
+        let likelihood = if outcome { p } else { 1.0 - p };
+        *w *= if part == 1.0 { likelihood } else { math::exp(part * math::ln(likelihood)) };
         total += *w;
     }
     for (w, &u) in weights.iter_mut().zip(initial) {

@@ -391,6 +391,38 @@ struct View<'a> {
     gate: &'a [f64],
 }
 
+/// What came of a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// The input of the moment.
+    pub x: &'a [f32],
+    /// Its slot.
+    pub slot: usize,
+    /// Whether the target occurred in its window.
+    pub positive: bool,
+}
+
+/// The most outcomes that [`Model::learn_together`] takes in at once.
+pub const MAX_TOGETHER: usize = MAX_SLOTS;
+
+/// What was stated of a moment before its outcome.
+#[derive(Clone, Copy)]
+struct Stated {
+    z: [f64; logistic::MAX_WEIGHTS],
+    last: f64,
+    said: Prediction,
+    challenger: Option<f64>,
+}
+
+impl Stated {
+    const NOTHING: Self = Self {
+        z: [0.0; logistic::MAX_WEIGHTS],
+        last: 0.0,
+        said: Prediction { probability: 0.0, mixture: 0.0, experts: [0.0; N_EXPERTS] },
+        challenger: None,
+    };
+}
+
 /// What the experts see of one moment.
 struct Seen<'z> {
     rates: Rates,
@@ -488,38 +520,70 @@ impl<'m> Model<'m> {
         Ok(self.prediction(&seen, x))
     }
 
-    /// Takes in the outcome of a moment.
-    ///
-    /// The order matters, and is the whole of the bookkeeping: every part is first judged by what it
-    /// said without this outcome (weights, calibration, gate), and then learns from it.
+    /// Takes in the outcome of a moment: [`learn_together`](Self::learn_together) of one.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); nothing is then changed.
     pub fn learn(&mut self, x: &[f32], slot: usize, outcome: bool) -> Result<()> {
-        self.check_input(x, slot)?;
-        let mut z = [0.0; logistic::MAX_WEIGHTS];
-        let seen = self.see(x, slot, &mut z);
-        let said = self.prediction(&seen, x);
-        let z = seen.z;
-        let challenger = self.challenger(x);
+        self.learn_together(&[Outcome { x, slot, positive: outcome }])
+    }
+
+    /// Takes in the outcomes of moments whose labels became known together, in time order.
+    ///
+    /// The order matters, and is the whole of the bookkeeping: every part is first judged by what it
+    /// said without any of these outcomes (weights, calibration, gate), and then learns from them.
+    /// Windows that end together tell of the same events, so `m` outcomes count as `1 / m` each.
+    /// More than [`MAX_TOGETHER`] are taken in by groups of that many.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); nothing is then changed.
+    pub fn learn_together(&mut self, outcomes: &[Outcome<'_>]) -> Result<()> {
+        for outcome in outcomes {
+            self.check_input(outcome.x, outcome.slot)?;
+        }
+        for group in outcomes.chunks(MAX_TOGETHER) {
+            self.learn_group(group);
+        }
+        Ok(())
+    }
+
+    /// Takes in 1 to [`MAX_TOGETHER`] outcomes that were checked.
+    fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
+        #[allow(clippy::cast_precision_loss)]
+        let part = 1.0 / outcomes.len() as f64;
+        let mut stated = [Stated::NOTHING; MAX_TOGETHER];
+        for (stated, outcome) in stated.iter_mut().zip(outcomes) {
+            let seen = self.see(outcome.x, outcome.slot, &mut stated.z);
+            (stated.last, stated.said) = (seen.rates.last, self.prediction(&seen, outcome.x));
+            stated.challenger = self.challenger(outcome.x);
+        }
         let (config, prior) = (self.config, self.prior);
         let n = config.n_weights();
-        let y = f64::from(u8::from(outcome));
-        let parts = self.parts();
-        mixture::learn(parts.weights, &prior.experts, &said.experts, outcome, config.share);
-        calibration::learn(parts.calibration, said.mixture, outcome, config.share);
-        let promoted = challenger.is_some_and(|challenger| {
-            gate::learn(parts.gate, said.experts[PERSONAL], challenger, outcome)
-        });
         let retention = [config.retention, config.quick_retention, config.retention];
-        for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
-            logistic::learn(state, z, y, prior.gaussian(n, i), retention[i]);
+        let parts = self.parts();
+        let promoted = stated[0].challenger.is_some()
+            && gate::learn(
+                parts.gate,
+                stated.iter().zip(outcomes).map(|(stated, outcome)| {
+                    let champion = stated.said.experts[PERSONAL];
+                    (champion, stated.challenger.unwrap_or(champion), outcome.positive)
+                }),
+            );
+        for (stated, outcome) in stated.iter().zip(outcomes) {
+            let said = &stated.said;
+            let (positive, share) = (outcome.positive, config.share);
+            mixture::learn(parts.weights, &prior.experts, &said.experts, positive, part, share);
+            calibration::learn(parts.calibration, said.mixture, positive, part, share);
+            let y = f64::from(u8::from(positive));
+            for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
+                let z = &stated.z[..n];
+                logistic::learn(state, z, y, part, prior.gaussian(n, i), retention[i]);
+            }
+            rates::learn(parts.rates, outcome.slot, y, stated.last);
         }
-        rates::learn(parts.rates, slot, y);
         if promoted {
             self.memory.champion.copy_from_slice(self.memory.challenger);
         }
-        Ok(())
     }
 
     /// Trains the challenger on inputs (as [`network_input`](Self::network_input) writes them) and

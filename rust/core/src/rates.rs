@@ -79,8 +79,8 @@ pub(crate) fn read(state: &[f64], slot: usize) -> Rates {
     Rates { overall, moving, slot, after, last, last_in_slot: state[at + 2] }
 }
 
-/// Takes in an outcome, 1 or 0.
-pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64) {
+/// Takes in an outcome, 1 or 0; `last` is what [`Rates::last`] was when it was judged.
+pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, last: f64) {
     let mut count = |at: usize, keep: f64| {
         state[at] = keep * state[at] + outcome;
         state[at + 1] = keep * state[at + 1] + 1.0;
@@ -90,7 +90,7 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64) {
     for (i, decay) in DECAYS.iter().enumerate() {
         count(MOVING + 2 * i, 1.0 - decay);
     }
-    if let Some(at) = transition(state[LAST]) {
+    if let Some(at) = transition(last) {
         state[at] += outcome;
         state[at + 1] += 1.0;
     }

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
-    model::{Model, N_EXPERTS, Scratch},
+    model::{MAX_TOGETHER, Model, N_EXPERTS, Outcome, Scratch},
     rates::MAX_SLOTS,
 };
 
@@ -54,7 +54,7 @@ const END: u32 = u32::MAX;
 
 /// Walks `model` through `history`.
 ///
-/// Before row `t` the labels with `learn_at == t` are learnt, in the order of their rows, and the
+/// Before row `t` the labels with `learn_at == t` are learnt together, in the order of their rows, and the
 /// personal network is retrained if enough has come since; then row `t` is predicted. After the last
 /// row the labels with `learn_at == n` are learnt, so that the model has seen every label.
 ///
@@ -107,23 +107,32 @@ pub fn walk(
             break;
         }
         let is_new = if t < n { t >= rows.start } else { rows.start < n };
+        let mut together = [Outcome { x: &[], slot: 0, positive: false }; MAX_TOGETHER];
+        let mut waiting = 0;
         let mut j = head;
         while j != END {
             let i = j as usize;
-            if history.label[i] >= 0 {
-                let outcome = history.label[i] == 1;
-                if is_new {
-                    model.learn(row(i), usize::from(history.slot[i]), outcome)?;
-                }
-                model.network_input(
-                    row(i),
-                    &mut workspace.inputs[learnt * n_inputs..][..n_inputs],
-                )?;
-                workspace.outcomes[learnt] = f32::from(u8::from(outcome));
-                learnt += 1;
-            }
             j = next[i];
+            if history.label[i] < 0 {
+                continue;
+            }
+            let outcome = Outcome {
+                x: row(i),
+                slot: usize::from(history.slot[i]),
+                positive: history.label[i] == 1,
+            };
+            model
+                .network_input(outcome.x, &mut workspace.inputs[learnt * n_inputs..][..n_inputs])?;
+            workspace.outcomes[learnt] = f32::from(u8::from(outcome.positive));
+            learnt += 1;
+            together[waiting] = outcome;
+            waiting += 1;
+            if waiting == MAX_TOGETHER {
+                learn_if(is_new, model, &together)?;
+                waiting = 0;
+            }
         }
+        learn_if(is_new, model, &together[..waiting])?;
         if learnt - trained >= model.config().retrain_every as usize {
             trained = learnt;
             let from = learnt.saturating_sub(model.config().retrain_window as usize);
@@ -140,6 +149,10 @@ pub fn walk(
         }
     }
     Ok(())
+}
+
+fn learn_if(is_new: bool, model: &mut Model<'_>, together: &[Outcome<'_>]) -> Result<()> {
+    if is_new { model.learn_together(together) } else { Ok(()) }
 }
 
 /// Refuses what does not fit together; returns the number of rows.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use inhabit_core::{
     Network as Shape,
     generation::{CONFIG_LEN, decode_config, encode_config},
-    model::{self as core, Memory, N_EXPERTS, Scratch},
+    model::{self as core, Memory, N_EXPERTS, Outcome, Scratch},
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -381,6 +381,33 @@ impl Model {
         let x = Floats::read("x", x)?;
         let x = x.vector_of(self.config.n_inputs)?;
         self.with(|model| model.learn(x, slot, label == 1))
+    }
+
+    #[pyo3(signature = (X, slot, label))]
+    #[allow(non_snake_case, clippy::needless_pass_by_value)]
+    fn learn_together(
+        &self,
+        X: &Bound<'_, PyAny>,
+        slot: Vec<usize>,
+        label: Vec<i64>,
+    ) -> PyResult<()> {
+        let x = Floats::read("X", X)?;
+        let n = x.rows_of(self.config.n_inputs)?;
+        if slot.len() != n || label.len() != n {
+            let (slots, labels) = (slot.len(), label.len());
+            let message =
+                format!("slot, label: expected one per row of X ({n}), got {slots} and {labels}");
+            return Err(ShapeError::new_err(message));
+        }
+        if let Some(wrong) = label.iter().find(|label| !(0..=1).contains(*label)) {
+            return Err(ConfigError::new_err(format!("label: expected 1 or 0, got {wrong}")));
+        }
+        let rows = x.as_slice().chunks_exact(self.config.n_inputs);
+        let outcomes: Vec<_> = rows
+            .zip(slot.iter().zip(&label))
+            .map(|(x, (&slot, &label))| Outcome { x, slot, positive: label == 1 })
+            .collect();
+        self.with(|model| model.learn_together(&outcomes))
     }
 
     fn network_input<'py>(
