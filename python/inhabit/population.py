@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from inhabit import metrics
 from inhabit._native import (
     EXPERTS,
     Model,
@@ -31,7 +32,9 @@ from inhabit._native import (
     train,
     walk_forward,
 )
+from inhabit.evaluation import replay
 from inhabit.exceptions import ConfigError
+from inhabit.features import DEFAULT_FEATURES
 from inhabit.priors import HIDDEN_LAYERS, columns, model_config, prior_for
 
 if TYPE_CHECKING:
@@ -40,10 +43,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inhabit.checkpoints import Generation
+    from inhabit.events import EventColumns
     from inhabit.features import FeatureSet
+    from inhabit.moments import Schedule
     from inhabit.samples import Samples
+    from inhabit.targets import Target
 
-__all__ = ["GENERAL", "PriorConfig", "train_prior", "walk", "walk_many"]
+__all__ = [
+    "GENERAL",
+    "PersonScore",
+    "PriorConfig",
+    "score_person",
+    "train_prior",
+    "walk",
+    "walk_many",
+]
 
 _STATE_BEFORE_LOGISTIC: Final = 88
 """Where the steady logistic model begins in the state of a model (``rust/core/src/model.rs``)."""
@@ -109,6 +123,66 @@ def walk_many(
             if progress is not None:
                 progress(len(results), len(people))
     return results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonScore:
+    """How well one subject of one person was predicted: a row of a table of many.
+
+    Attributes
+    ----------
+    user, subject : str
+    moments, scored, positives : int
+        All moments; those with a label after the first seven; the positive ones of these.
+    log_loss, base_rate_log_loss, brier : float
+        Of the scored moments; NaN if there are none.
+    generation : int
+        The personal network that is served after the last moment; 0 is the prior.
+    """
+
+    user: str
+    subject: str
+    moments: int
+    scored: int
+    positives: int
+    log_loss: float
+    base_rate_log_loss: float
+    brier: float
+    generation: int
+
+
+def score_person(
+    user: str,
+    events: EventColumns,
+    target: Target,
+    schedule: Schedule,
+    feature_set: FeatureSet = DEFAULT_FEATURES,
+    *,
+    prior: Prior | None = None,
+) -> list[PersonScore]:
+    """Replay one person; return a row for each subject.
+
+    A pure function of one person's events, for any engine that maps a function over people.
+    """
+    predictions = replay({user: events}, target, schedule, feature_set, prior=prior)
+    rows = []
+    for index, subject in enumerate(predictions.subjects):
+        own = predictions.select(predictions.subject == index)
+        scored = own.select(own.scored)
+        if len(own):
+            row = PersonScore(
+                user=user,
+                subject=subject,
+                moments=len(own),
+                scored=len(scored),
+                positives=int((scored.label == 1).sum()),
+                log_loss=metrics.log_loss(scored.probability, scored.label),
+                base_rate_log_loss=metrics.log_loss(scored.base_rate, scored.label),
+                brier=metrics.brier_score(scored.probability, scored.label),
+                generation=int(own.generation[-1]),
+            )
+            rows.append(row)
+    return rows
 
 
 # --- learning a prior ---------------------------------------------------------

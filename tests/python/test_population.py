@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from inhabit import population, priors
 from inhabit._native import Prior
+from inhabit.evaluation import replay
 from inhabit.events import Event, EventColumns
 from inhabit.exceptions import ConfigError
 from inhabit.features import DEFAULT_FEATURES, feature, times_today
-from inhabit.population import PriorConfig, train_prior, walk, walk_many
+from inhabit.moments import Schedule
+from inhabit.population import PriorConfig, score_person, train_prior, walk, walk_many
 from inhabit.samples import Target, samples
 
 QUICK = PriorConfig(rounds=2, stages=((3, 0.01),), folds=2)
@@ -26,8 +28,8 @@ def monday(asof):
     return (asof.moments.weekday == 0) * 1.0
 
 
-def person(seed, days=60, weekday=0.8, weekend=0.2, feature_set=DEFAULT_FEATURES):
-    """Someone who walks on weekdays mostly."""
+def columns(seed, days=60, weekday=0.8, weekend=0.2):
+    """Events of someone who walks on weekdays mostly."""
     random = np.random.default_rng(seed)
     start = datetime(2026, 1, 5, 18, tzinfo=UTC)  # a Monday
     rows = []
@@ -40,7 +42,11 @@ def person(seed, days=60, weekday=0.8, weekend=0.2, feature_set=DEFAULT_FEATURES
                 occurred_at=start + timedelta(days=day),
             ).row
         )
-    return samples(EventColumns.from_rows(rows), TARGET, feature_set=feature_set)
+    return EventColumns.from_rows(rows)
+
+
+def person(seed, feature_set=DEFAULT_FEATURES, **habit):
+    return samples(columns(seed, **habit), TARGET, feature_set=feature_set)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,19 @@ def test_many_people_give_the_same_bits_as_one_after_the_other(people):
         assert np.array_equal(alone.probability, walked.probability)
         assert np.array_equal(alone.experts, walked.experts)
     assert seen == [(k + 1, len(people)) for k in range(len(people))]
+
+
+def test_a_person_is_a_row_for_each_subject():
+    own = columns(3)
+    rows = score_person("ann", own, TARGET, Schedule())
+    summary = replay({"ann": own}, TARGET, Schedule()).summary()
+    assert [(row.user, row.subject) for row in rows] == [("ann", "walk")]
+    assert rows[0].moments == summary.rows
+    assert rows[0].scored == summary.scored
+    assert rows[0].positives == pytest.approx(summary.scored * summary.positive_rate)
+    assert rows[0].log_loss == summary.model.log_loss
+    assert rows[0].base_rate_log_loss == summary.base_rate.log_loss
+    assert rows[0].brier == summary.model.brier
 
 
 def test_same_people_and_seed_give_the_same_bits_on_any_number_of_threads(people):
