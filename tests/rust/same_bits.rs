@@ -45,6 +45,7 @@ fn shapes() -> Vec<Network> {
     let mut shapes = Vec::new();
     for (layers, hidden, loss) in [
         (&[10, 16, 8, 1][..], Activation::Relu, Loss::BceWithLogits),
+        (&[10, 16, 8, 1][..], Activation::Tanh, Loss::BceWithLogits),
         (&[10, 16, 8, 1][..], Activation::Tanh, Loss::Mse),
         (&[10, 16, 8, 1][..], Activation::Sigmoid, Loss::BceWithLogits),
         (&[3, 5, 2], Activation::Relu, Loss::Mse),
@@ -184,10 +185,17 @@ fn reading_rows_once() {
 
 #[test]
 fn one_prediction() {
-    let network = Network::default();
+    for hidden in [Activation::Relu, Activation::Tanh] {
+        one_prediction_of(&Network::new(&[10, 16, 8, 1], hidden, Loss::BceWithLogits).unwrap());
+    }
+    let other = Network::new(&[10, 16, 8, 1], Activation::Relu, Loss::Mse).unwrap();
+    assert!(Predictor::new(&other, &[0.0; 321]).unwrap().is_none());
+}
+
+fn one_prediction_of(network: &Network) {
     let mut parameters = vec![0.0; network.n_parameters()];
     network.initialize(1, &mut parameters).unwrap();
-    let predictor = Predictor::new(&network, &parameters).unwrap().unwrap();
+    let predictor = Predictor::new(network, &parameters).unwrap().unwrap();
     assert_same("predictor", || {
         let mut generator = SplitMix64::new(7);
         for _ in 0..100 {

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
     kernel::{self, Shared},
     lanes::{Lanes, MAX_WIDTH},
-    network::{Activate, Network, with_activation},
+    network::{Activate, Network, with_usual_activation},
     rows,
     simd::{self, Vectors},
 };
@@ -100,7 +100,7 @@ pub(crate) fn add_coalitions<V: Vectors>(
     scratch: &mut [f32],
 ) {
     if let (true, Some(parameters)) = (rows::is_default(network), parameters.first_chunk()) {
-        return with_activation!(
+        return with_usual_activation!(
             network.hidden(),
             add_default_coalitions::<V::Wide>(network, parameters, x, row, values)
         );

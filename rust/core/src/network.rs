@@ -8,7 +8,7 @@ use crate::{
     kernel::Rows,
     lanes::Lanes,
     loss::Loss,
-    math, neurons,
+    math,
     random::SplitMix64,
     rows, simd,
 };
@@ -109,6 +109,18 @@ macro_rules! with_activation {
     };
 }
 pub(crate) use with_activation;
+
+/// As [`with_activation`], for those two that the kernels of the default shape know.
+macro_rules! with_usual_activation {
+    ($activation:expr, $function:ident::<$($generic:ty),*>($($argument:expr),* $(,)?)) => {
+        if matches!($activation, crate::network::Activation::Tanh) {
+            $function::<$($generic,)* crate::network::Tanh>($($argument),*)
+        } else {
+            $function::<$($generic,)* crate::network::Relu>($($argument),*)
+        }
+    };
+}
+pub(crate) use with_usual_activation;
 
 /// One affine layer: where it is in the flat parameters, and what it is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -320,7 +332,7 @@ impl Network {
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<()> {
-        if !neurons::fits(self) {
+        if !rows::is_default(self) {
             return self.predict(parameters, x, output, scratch);
         }
         self.check_parameters(parameters)?;
@@ -374,7 +386,7 @@ impl Network {
         self.check_parameters(parameters)?;
         samples.check_network(self)?;
         check_room("scratch", self.n_units(), scratch.len())?;
-        Ok(simd::mean_loss(self, parameters, samples, 0, scratch))
+        Ok(rows::mean_loss(self, parameters, samples, 0, scratch))
     }
 
     /// The number of rows in `x`.

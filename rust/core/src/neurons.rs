@@ -1,4 +1,5 @@
-//! Training of the default shape, 10-16-8-1 with `ReLU` and binary cross-entropy: lanes are units.
+//! Training of the default shape, 10-16-8-1 with `ReLU` or tanh and binary cross-entropy: lanes are
+//! units.
 //!
 //! One person's batch is too small to fill lanes with samples, but 16 units are one AVX-512 register,
 //! and the gradients of the first two layers stay in registers over all samples of a batch. The sums
@@ -8,7 +9,7 @@ use crate::{
     kernel::{self, Rows},
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
-    network::{Activation, LossSum, Network, Samples},
+    network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
     optimizer::{self, Pace},
     simd::Vectors,
 };
@@ -33,7 +34,7 @@ const ROUND: usize = 32;
 /// Whether a network has the shape of this module.
 pub(crate) fn fits(network: &Network) -> bool {
     network.sizes() == [10, 16, 8, 1]
-        && network.hidden() == Activation::Relu
+        && matches!(network.hidden(), Activation::Relu | Activation::Tanh)
         && network.loss() == Loss::BceWithLogits
 }
 
@@ -126,6 +127,22 @@ struct Round {
 /// Trains on the samples of `order`, a step per `batch_size` of them.
 #[inline(always)]
 pub(crate) fn train<V: Vectors>(
+    activation: Activation,
+    blocks: &mut Blocks,
+    samples: &Samples<'_>,
+    order: &[u32],
+    batch_size: usize,
+    pace: &mut Pace<'_>,
+    losses: Option<&mut LossSum>,
+) {
+    with_usual_activation!(
+        activation,
+        train_activated::<V>(blocks, samples, order, batch_size, pace, losses)
+    );
+}
+
+#[inline(always)]
+fn train_activated<V: Vectors, A: Activate>(
     blocks: &mut Blocks,
     samples: &Samples<'_>,
     order: &[u32],
@@ -150,11 +167,11 @@ pub(crate) fn train<V: Vectors>(
         let mut gradient = Block::ZERO;
         for rows in batch.chunks(ROUND) {
             let x = fetch(samples, rows, factor, &mut round);
-            forward::<V>(&blocks.parameters, &transposed, &x, rows.len(), &mut round);
+            forward::<V, A>(&blocks.parameters, &transposed, &x, rows.len(), &mut round);
             if let Some(losses) = &mut losses {
                 add_losses::<V>(samples, rows, &mut round, losses);
             }
-            backward::<V>(&blocks.parameters, &x, rows.len(), &mut round, &mut gradient);
+            backward::<V, A>(&blocks.parameters, &x, rows.len(), &mut round, &mut gradient);
         }
         let anchor = match &blocks.anchor {
             Some(anchor) => Some(&anchor.0[..]),
@@ -213,7 +230,7 @@ fn fetch<'a>(
 }
 
 #[inline(always)]
-fn forward<V: Vectors>(
+fn forward<V: Vectors, A: Activate>(
     parameters: &Block,
     transposed: &[[f32; UNITS_2]; UNITS_1],
     x: &[&[f32; INPUTS]; ROUND],
@@ -223,11 +240,11 @@ fn forward<V: Vectors>(
     let p = &parameters.0;
     // Several samples at a time, so that several chains of multiply-adds are under way.
     if V::Wide::WIDTH == UNITS_1 {
-        forward_1::<V::Wide, 8>(p, x, n, round);
+        forward_1::<V::Wide, A, 8>(p, x, n, round);
     } else {
-        forward_1::<V::Wide, 4>(p, x, n, round);
+        forward_1::<V::Wide, A, 4>(p, x, n, round);
     }
-    forward_2::<V::Half, 8>(p, transposed, n, round);
+    forward_2::<V::Half, A, 8>(p, transposed, n, round);
     // The last sum and everything after it with lanes = samples.
     let bias = V::Wide::splat(p[BIAS_3]);
     let mut s = 0;
@@ -245,7 +262,7 @@ fn forward<V: Vectors>(
 }
 
 #[inline(always)]
-fn forward_1<L: Lanes, const CHAINS: usize>(
+fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
     p: &[f32; LENGTH],
     x: &[&[f32; INPUTS]; ROUND],
     n: usize,
@@ -268,7 +285,7 @@ fn forward_1<L: Lanes, const CHAINS: usize>(
                 }
             }
             for q in 0..CHAINS {
-                sums[q].max(zero).store(&mut round.units_1[s + q][unit..]);
+                A::apply(sums[q]).store(&mut round.units_1[s + q][unit..]);
             }
             s += CHAINS;
         }
@@ -277,13 +294,12 @@ fn forward_1<L: Lanes, const CHAINS: usize>(
 }
 
 #[inline(always)]
-fn forward_2<L: Lanes, const CHAINS: usize>(
+fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
     p: &[f32; LENGTH],
     transposed: &[[f32; UNITS_2]; UNITS_1],
     n: usize,
     round: &mut Round,
 ) {
-    let zero = L::splat(0.0);
     let mut unit = 0;
     while unit < UNITS_2 {
         let bias = L::load(&p[BIASES_2 + unit..]);
@@ -297,7 +313,7 @@ fn forward_2<L: Lanes, const CHAINS: usize>(
                 }
             }
             for q in 0..CHAINS {
-                sums[q].max(zero).store(&mut round.units_2[(s + q) * UNITS_2 + unit..]);
+                A::apply(sums[q]).store(&mut round.units_2[(s + q) * UNITS_2 + unit..]);
             }
             s += CHAINS;
         }
@@ -307,7 +323,7 @@ fn forward_2<L: Lanes, const CHAINS: usize>(
 
 /// Adds the gradient of a round's samples, in their order.
 #[inline(always)]
-fn backward<V: Vectors>(
+fn backward<V: Vectors, A: Activate>(
     parameters: &Block,
     x: &[&[f32; INPUTS]; ROUND],
     n: usize,
@@ -325,7 +341,7 @@ fn backward<V: Vectors>(
             let delta = V::Half::splat(round.deltas_3[s]);
             let h = V::Half::load(&round.units_2[s * UNITS_2 + unit..]);
             sums = delta.mul_add(h, sums);
-            let slope = delta.mul(weights).where_positive(h);
+            let slope = A::chain(delta.mul(weights), h);
             biases = biases.add(slope);
             slope.store(&mut round.deltas_2[s][unit..]);
         }
@@ -358,7 +374,7 @@ fn backward<V: Vectors>(
         if V::Wide::WIDTH == UNITS_1 {
             // 32 registers hold it all.
             for s in 0..n {
-                let (h, delta) = delta_1::<V::Wide>(&weights, round, s, unit);
+                let (h, delta) = delta_1::<V::Wide, A>(&weights, round, s, unit);
                 for k in 0..UNITS_2 {
                     sums_2[k] = V::Wide::splat(round.deltas_2[s][k]).mul_add(h, sums_2[k]);
                 }
@@ -370,7 +386,7 @@ fn backward<V: Vectors>(
         } else {
             // 16 registers hold the sums of one layer at a time.
             for s in 0..n {
-                let (_, delta) = delta_1::<V::Wide>(&weights, round, s, unit);
+                let (_, delta) = delta_1::<V::Wide, A>(&weights, round, s, unit);
                 delta.store(&mut round.deltas_1[s][unit..]);
             }
             for s in 0..n {
@@ -400,14 +416,19 @@ fn backward<V: Vectors>(
 
 /// The outputs of layer 1 and the gradient with respect to its sums.
 #[inline(always)]
-fn delta_1<L: Lanes>(weights: &[L; UNITS_2], round: &Round, s: usize, unit: usize) -> (L, L) {
+fn delta_1<L: Lanes, A: Activate>(
+    weights: &[L; UNITS_2],
+    round: &Round,
+    s: usize,
+    unit: usize,
+) -> (L, L) {
     let deltas = &round.deltas_2[s];
     let mut slope = L::splat(deltas[0]).mul(weights[0]);
     for k in 1..UNITS_2 {
         slope = L::splat(deltas[k]).mul_add(weights[k], slope);
     }
     let h = L::load(&round.units_1[s][unit..]);
-    (h, slope.where_positive(h))
+    (h, A::chain(slope, h))
 }
 
 #[inline(always)]

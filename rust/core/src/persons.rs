@@ -9,7 +9,8 @@ use crate::{
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
     network::{
-        Activate, Activation, Identity, Layer, MAX_LAYERS, Network, Relu, Samples, with_activation,
+        Activate, Activation, Identity, Layer, MAX_LAYERS, Network, Samples, with_activation,
+        with_usual_activation,
     },
     neurons,
     optimizer::{self, Pace, Powers, Step},
@@ -157,7 +158,10 @@ pub(crate) fn run<V: Vectors>(
             numbers.gradient.fill(V::Wide::splat(0.0));
             for rows in batch.chunks(BLOCK) {
                 if neurons::fits(network) {
-                    default_block(&mut numbers, rows, batch.len());
+                    with_usual_activation!(
+                        network.hidden(),
+                        default_block::<V::Wide>(&mut numbers, rows, batch.len())
+                    );
                 } else {
                     block(network, &mut numbers, rows, batch.len());
                 }
@@ -241,7 +245,7 @@ const DEFAULT: [Layer; 3] = [
 
 /// Adds the gradient of at most [`BLOCK`] samples of a batch, for the default network.
 #[inline(always)]
-fn default_block<L: Lanes>(numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
+fn default_block<L: Lanes, A: Activate>(numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
     let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
     let (parameters, gradient) = (&parameters[..321], &mut gradient[..321]);
     let (inputs, units) = units.split_at_mut(BLOCK * 10);
@@ -251,14 +255,14 @@ fn default_block<L: Lanes>(numbers: &mut Numbers<'_, L>, rows: &[u32], batch: us
     let (deltas_2, deltas_3) = deltas.split_at_mut(BLOCK * 8);
     let [first, second, third] = &DEFAULT;
     fetch(10, x, rows, inputs);
-    forward::<L, Relu>(first, parameters, inputs, units_1);
-    forward::<L, Relu>(second, parameters, units_1, units_2);
+    forward::<L, A>(first, parameters, inputs, units_1);
+    forward::<L, A>(second, parameters, units_1, units_2);
     forward::<L, Identity>(third, parameters, units_2, units_3);
     errors(Loss::BceWithLogits, 1, y, rows, batch, units_3, deltas_3);
     add_weights(third, gradient, deltas_3, units_2, rows.len());
-    backward::<L, Relu>(third, parameters, deltas_3, units_2, deltas_2);
+    backward::<L, A>(third, parameters, deltas_3, units_2, deltas_2);
     add_weights(second, gradient, deltas_2, units_1, rows.len());
-    backward::<L, Relu>(second, parameters, deltas_2, units_1, deltas_1);
+    backward::<L, A>(second, parameters, deltas_2, units_1, deltas_1);
     add_weights(first, gradient, deltas_1, inputs, rows.len());
 }
 
@@ -275,7 +279,9 @@ fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32]
         layers[depth] = layer;
         depth += 1;
         let (inputs, outputs) = units[start..].split_at_mut(BLOCK * layer.inputs);
-        with_activation!(layer.activation, forward::<L>(&layer, parameters, inputs, outputs));
+        forward::<L, Identity>(&layer, parameters, inputs, outputs);
+        let outputs = &mut outputs[..BLOCK * layer.outputs];
+        with_activation!(layer.activation, activate::<L>(outputs));
         start += BLOCK * layer.inputs;
     }
     let mut end = BLOCK * network.n_units();
@@ -290,12 +296,25 @@ fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32]
         add_weights(layer, gradient, current, inputs, rows.len());
         if index > 0 {
             let slopes = &mut below[from - BLOCK * layer.inputs..];
-            with_activation!(
-                layers[index - 1].activation,
-                backward::<L>(layer, parameters, current, inputs, slopes)
-            );
+            backward::<L, Identity>(layer, parameters, current, inputs, slopes);
+            with_activation!(layers[index - 1].activation, chain::<L>(slopes, inputs));
         }
         end = from;
+    }
+}
+
+/// The activation by itself: one copy of the layers serves all of them.
+#[inline(always)]
+fn activate<L: Lanes, A: Activate>(outputs: &mut [L]) {
+    for output in outputs {
+        *output = A::apply(*output);
+    }
+}
+
+#[inline(always)]
+fn chain<L: Lanes, A: Activate>(slopes: &mut [L], units: &[L]) {
+    for (slope, &unit) in slopes.iter_mut().zip(units) {
+        *slope = A::chain(*slope, unit);
     }
 }
 

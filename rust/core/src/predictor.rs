@@ -4,16 +4,17 @@ use crate::{
     error::{Error, Result, check_finite},
     lanes::Lanes,
     loss::Loss,
-    network::{Activate, Network, Relu},
+    network::{Activate, Activation, Network, with_usual_activation},
     neurons, simd,
     simd::Vectors,
 };
 
-/// A default network (10-16-8-1, `ReLU`, binary cross-entropy) with its weights laid out for one
+/// A default network (10-16-8-1, `ReLU` or tanh, binary cross-entropy) with its weights laid out for one
 /// prediction at a time: lanes are units. The bits are those of [`Network::predict`].
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Predictor {
+    activation: Activation,
     weights_1: [[f32; 16]; 10],
     biases_1: [f32; 16],
     weights_2: [[f32; 8]; 16],
@@ -34,6 +35,7 @@ impl Predictor {
         }
         let p = parameters;
         let mut predictor = Self {
+            activation: network.hidden(),
             weights_1: [[0.0; 16]; 10],
             biases_1: [0.0; 16],
             weights_2: [[0.0; 8]; 16],
@@ -78,6 +80,11 @@ impl Predictor {
 /// The prediction for one row; NaN if the row is not finite.
 #[inline(always)]
 pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
+    with_usual_activation!(p.activation, predict_activated::<V>(p, x))
+}
+
+#[inline(always)]
+fn predict_activated<V: Vectors, A: Activate>(p: &Predictor, x: &[f32; 10]) -> f32 {
     let mut units_1 = [0.0; 16];
     let mut unit = 0;
     // Two chains at a time where a vector holds half of the units.
@@ -90,8 +97,8 @@ pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
             low = input.mul_add(V::Half::load(&p.weights_1[i][unit..]), low);
             high = input.mul_add(V::Half::load(&p.weights_1[i][next..]), high);
         }
-        Relu::apply(low).store(&mut units_1[unit..]);
-        Relu::apply(high).store(&mut units_1[next..]);
+        A::apply(low).store(&mut units_1[unit..]);
+        A::apply(high).store(&mut units_1[next..]);
         unit = next + V::Half::WIDTH;
     }
     let mut units_2 = [0.0; 8];
@@ -102,7 +109,7 @@ pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
             let weights = V::Half::load(&p.weights_2[k][unit..]);
             sum = V::Half::splat(units_1[k]).mul_add(weights, sum);
         }
-        Relu::apply(sum).store(&mut units_2[unit..]);
+        A::apply(sum).store(&mut units_2[unit..]);
         unit += V::Half::WIDTH;
     }
     let mut z = V::One::splat(p.bias_3);

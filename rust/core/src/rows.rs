@@ -3,8 +3,8 @@
 use crate::{
     kernel::{self, Shared},
     lanes::{Lanes, MAX_WIDTH},
-    network::{Activate, LossSum, Network, Samples, with_activation},
-    simd::Vectors,
+    network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
+    simd::{self, Vectors},
 };
 
 /// Scratch for the widest lanes; with less, rows go one by one.
@@ -29,7 +29,7 @@ pub(crate) fn predict<V: Vectors>(
     let rows = x.len() / n_inputs;
     let (mut done, mut finite) = (0, true);
     if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
-        (done, finite) = with_activation!(
+        (done, finite) = with_usual_activation!(
             network.hidden(),
             predict_default::<V::Wide>(parameters, network, x, output, linked)
         );
@@ -69,9 +69,10 @@ pub(crate) fn predict<V: Vectors>(
     finite
 }
 
-/// Whether sizes are those of the default network.
+/// Whether a network has the default sizes and one of the usual activations.
 pub(crate) fn is_default(network: &Network) -> bool {
     network.sizes() == [10, 16, 8, 1]
+        && matches!(network.hidden(), Activation::Relu | Activation::Tanh)
 }
 
 /// As [`predict`], for 10-16-8-1 with everything in registers; returns also how many rows are done.
@@ -133,8 +134,7 @@ pub(crate) fn default_sum<L: Lanes, A: Activate>(p: &[f32; 321], inputs: &[L; 10
 }
 
 /// The mean loss of the rows from `first` on.
-#[inline(always)]
-pub(crate) fn mean_loss<V: Vectors>(
+pub(crate) fn mean_loss(
     network: &Network,
     parameters: &[f32],
     samples: &Samples<'_>,
@@ -142,37 +142,44 @@ pub(crate) fn mean_loss<V: Vectors>(
     scratch: &mut [f32],
 ) -> f64 {
     const BLOCK: usize = 64;
-    let loss = network.loss();
-    let (n_units, n_outputs) = (network.n_units(), network.n_outputs());
+    let n_outputs = network.n_outputs();
     let mut sum = LossSum::default();
     let mut row = first;
     while row < samples.rows() {
         let mut z = [0.0; BLOCK];
-        if n_outputs > 1 {
-            kernel::forward::<V::One, _>(network, Shared(parameters), samples.x(row), scratch);
-            let y = samples.y(row);
-            for k in 0..n_outputs {
-                let logit = V::One::load(&scratch[n_units - n_outputs + k..]);
-                loss.value(logit, V::One::load(&y[k..])).store(&mut z);
-                sum.add(z[0], samples.weight(row));
-            }
-            row += 1;
-            continue;
-        }
-        let rows = (samples.rows() - row).min(BLOCK);
+        let rows = (samples.rows() - row).min(BLOCK / n_outputs).max(1);
         let (x, y) = samples.span(row, rows);
-        predict::<V>(network, parameters, x, &mut z[..rows], scratch, false);
-        let mut targets = [0.0; BLOCK];
-        targets[..rows].copy_from_slice(y);
-        let mut i = 0;
-        while i + V::Wide::WIDTH <= BLOCK {
-            loss.value(V::Wide::load(&z[i..]), V::Wide::load(&targets[i..])).store(&mut z[i..]);
-            i += V::Wide::WIDTH;
-        }
-        for i in 0..rows {
-            sum.add(z[i], samples.weight(row + i));
+        if let Some(z) = z.get_mut(..rows * n_outputs) {
+            simd::predict(network, parameters, x, z, scratch, false);
+            simd::losses(network, z, y);
+            for (i, &loss) in z.iter().enumerate() {
+                sum.add(loss, samples.weight(row + i / n_outputs));
+            }
+        } else {
+            // A row of more outputs than the block holds: where they are computed, one by one.
+            let end = network.n_units();
+            kernel::forward::<f32, _>(network, Shared(parameters), x, scratch);
+            for (&z, &y) in scratch[end - n_outputs..end].iter().zip(y) {
+                sum.add(network.loss().value(z, y), samples.weight(row));
+            }
         }
         row += rows;
     }
     sum.mean()
+}
+
+/// Turns last sums into losses, in place.
+#[inline(always)]
+pub(crate) fn losses<V: Vectors>(network: &Network, z: &mut [f32], y: &[f32]) {
+    let loss = network.loss();
+    let y = &y[..z.len()];
+    let mut i = 0;
+    while i + V::Wide::WIDTH <= z.len() {
+        loss.value(V::Wide::load(&z[i..]), V::Wide::load(&y[i..])).store(&mut z[i..]);
+        i += V::Wide::WIDTH;
+    }
+    while i < z.len() {
+        loss.value(V::One::load(&z[i..]), V::One::load(&y[i..])).store(&mut z[i..]);
+        i += 1;
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     explain, kernel,
     lanes::{self, Lanes},
-    network::{LossSum, Network, Samples},
+    network::{Activation, LossSum, Network, Samples},
     neurons,
     optimizer::{Pace, Step},
     persons,
@@ -140,6 +140,7 @@ entry_points! {
     fn all_finite(values: &[f32]) -> bool = kernel::all_finite;
     /// [`neurons::train`]
     fn train_neurons(
+        activation: Activation,
         blocks: &mut neurons::Blocks,
         samples: &Samples<'_>,
         order: &[u32],
@@ -200,14 +201,8 @@ entry_points! {
         values: &mut [f64],
         scratch: &mut [f32],
     ) = explain::add_coalitions;
-    /// [`rows::mean_loss`]
-    fn mean_loss(
-        network: &Network,
-        parameters: &[f32],
-        samples: &Samples<'_>,
-        first: usize,
-        scratch: &mut [f32],
-    ) -> f64 = rows::mean_loss;
+    /// [`rows::losses`]
+    fn losses(network: &Network, z: &mut [f32], y: &[f32]) = rows::losses;
 }
 
 /// AVX2 with FMA, and AVX-512.

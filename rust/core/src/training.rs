@@ -13,6 +13,7 @@ use crate::{
     neurons::{self, Blocks},
     optimizer::{self, Optimizer, Pace, Powers},
     random::SplitMix64,
+    rows,
     simd::{self, InstructionSet},
 };
 
@@ -270,7 +271,7 @@ impl Training {
         let mut best_loss = f64::INFINITY;
         if config.patience.is_some() {
             parts.best.copy_from_slice(initial);
-            best_loss = simd::mean_loss(network, initial, samples, training_rows, parts.scratch);
+            best_loss = rows::mean_loss(network, initial, samples, training_rows, parts.scratch);
         }
         Ok(Self {
             network: *network,
@@ -352,7 +353,15 @@ impl Training {
             powers: &mut self.powers,
         };
         if let Some(blocks) = blocks {
-            simd::train_neurons(blocks, samples, order, size, &mut pace, losses);
+            simd::train_neurons(
+                self.network.hidden(),
+                blocks,
+                samples,
+                order,
+                size,
+                &mut pace,
+                losses,
+            );
         } else {
             for batch in order.chunks(size) {
                 simd::batch_gradient(
@@ -395,7 +404,7 @@ impl Training {
         if let Some(patience) = self.config.patience {
             let first = self.training_rows;
             let Parts { parameters, best, scratch, .. } = numbers.with_parameters();
-            validation_loss = simd::mean_loss(&self.network, parameters, samples, first, scratch);
+            validation_loss = rows::mean_loss(&self.network, parameters, samples, first, scratch);
             if validation_loss < self.best_loss {
                 (self.best_loss, self.best_epoch) = (validation_loss, self.epoch);
                 best.copy_from_slice(parameters);
