@@ -153,6 +153,7 @@ class Priors:
         digest = hashlib.sha256(f"{config} {groups} {start and start.id}".encode())
         for module in (inhabit._native, population, priors):  # noqa: SLF001
             digest.update(Path(module.__file__).read_bytes())
+        digest.update(people[0].feature_set.schema_hash.encode())
         for own in people:
             for column in (own.features, own.matured_label, own.slot, own.learn_at):
                 digest.update(np.ascontiguousarray(column).tobytes())
