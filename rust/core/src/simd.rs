@@ -50,6 +50,7 @@ pub(crate) trait Vectors {
 }
 
 /// [`InstructionSet::Portable`]
+#[cfg_attr(target_arch = "aarch64", allow(dead_code))] // NEON is always there
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
