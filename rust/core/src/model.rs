@@ -531,7 +531,9 @@ impl<'m> Model<'m> {
     /// Takes in the outcomes of moments whose labels became known together, in time order.
     ///
     /// The order matters, and is the whole of the bookkeeping: every part is first judged by what it
-    /// said without any of these outcomes (weights, calibration, gate), and then learns from them.
+    /// says without any of these outcomes (weights, calibration, gate), and then learns from them.
+    /// Where labels become known late, that is with what was learnt between the moment and now, but
+    /// never with the outcome itself.
     /// Windows that end together tell of the same events, so `m` outcomes count as `1 / m` each.
     /// More than [`MAX_TOGETHER`] are taken in by groups of that many.
     ///
