@@ -8,8 +8,8 @@ import Foundation
 
 /// The last few generations of one subject, in a folder of their own.
 ///
-/// A new one is written to a sibling file, flushed to the disk and renamed: after a crash at any point the
-/// folder holds the old ones, or the old ones and the new one. The newest that verifies is loaded. The folder
+/// A new one is written to a sibling file, flushed to the disk and given its name: after a crash at any point
+/// the folder holds the old ones, or the old ones and the new one. Several processes may save at once. The newest that verifies is loaded. The folder
 /// is laid out as Python's `GenerationStore` lays it out.
 public struct GenerationStore: Sendable {
     /// Made on the first ``save(_:)``.
@@ -37,9 +37,8 @@ public struct GenerationStore: Sendable {
         try storing(at: folder) {
             try FileManager.default.createDirectory(
                 at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            let number = (files.map(\.number).max() ?? 0) + 1
-            try write(generation.bytes, to: url(number))
-            prune(newest: number)
+            let number = try write(generation.bytes)
+            prune()
             return number
         }
     }
@@ -109,31 +108,34 @@ public struct GenerationStore: Sendable {
         }
     }
 
-    private func write(_ bytes: [UInt8], to final: URL) throws {
-        let part = final.appendingPathExtension("\(UUID().uuidString.prefix(8)).part")
+    /// Writes a file under the next number that no other process takes.
+    private func write(_ bytes: [UInt8]) throws -> Int {
+        var number = (files.map(\.number).max() ?? 0) + 1
+        let part = url(number, ".\(UUID().uuidString.prefix(8)).part")
+        defer { try? FileManager.default.removeItem(at: part) }
         var attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
         #if os(iOS)
             // Readable while the device is locked: training runs then.
             attributes[.protectionKey] = FileProtectionType.completeUntilFirstUserAuthentication
         #endif
-        do {
-            guard FileManager.default.createFile(atPath: part.path, contents: Data(bytes), attributes: attributes)
-            else { throw InhabitError.storage("\(part.path): cannot be written") }
-            try flush(part)
-            guard rename(part.path, final.path) == 0 else {
-                throw InhabitError.storage("\(final.path): \(String(cString: strerror(errno)))")
+        guard FileManager.default.createFile(atPath: part.path, contents: Data(bytes), attributes: attributes)
+        else { throw InhabitError.storage("\(part.path): cannot be written") }
+        try flush(part)
+        // Unlike a rename, a link never replaces what another process has put there.
+        while link(part.path, url(number).path) != 0 {
+            guard errno == EEXIST else {
+                throw InhabitError.storage("\(url(number).path): \(String(cString: strerror(errno)))")
             }
-            try flush(folder)
-        } catch {
-            try? FileManager.default.removeItem(at: part)
-            throw error
+            number += 1
         }
+        try flush(folder)
+        return number
     }
 
-    /// Lets go what is older than the last `keep`, and what a killed process left half-written.
-    private func prune(newest: Int) {
-        let oldest = numbers.suffix(keep).first ?? newest
-        for (number, kind) in files where number < oldest || (kind.hasSuffix(".part") && number < newest) {
+    /// Lets go what is older than the last `keep`, and what a process killed long ago left half-written.
+    private func prune() {
+        guard let oldest = numbers.suffix(keep).first else { return }
+        for (number, kind) in files where number < oldest {
             try? FileManager.default.removeItem(at: url(number, kind))
         }
     }

@@ -91,11 +91,15 @@ extension History {
             days *= 2  // long windows, or moments swallowed by jumps of the clock
         } while !reachesBack(windows, from: moment, began: began, grace: target.grace)
 
+        // What the target did in all windows, what else happened only today.
         var query = EventQuery(subject: target.subject)
-        query.types = [target.type, target.skipType, .appOpened, .reminderTapped].compactMap { $0 }
-        query.since = (windows.map { min($0.dayStart, $0.windowStart) } + [moment.dayStart]).min()
         query.recordedBefore = moment.at.microseconds
-        let events = try store.events(query)
+        query.types = [target.type, target.skipType].compactMap { $0 }
+        query.since = windows.map { min($0.dayStart, $0.windowStart) }.min()
+        var events = try store.events(query)
+        query.types = [.appOpened, .reminderTapped].filter { query.types?.contains($0) == false }
+        query.since = moment.dayStart
+        events += try store.events(query)
         return History(events: events, target: target, windows: windows, began: began).asOf(moment)
     }
 

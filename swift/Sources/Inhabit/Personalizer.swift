@@ -179,7 +179,11 @@ public actor Personalizer {
         var state = PolicyState(now: now, probability: look.probability)
         (state.done, state.skipped) = (look.known == .positive, look.known == .negative)
         state.reminders = try reminders(recent, since: since, until: now.microseconds)
-        state.previousZone = recent.last?.decision.zone
+        // What was known already says nothing about noise.
+        let predicted = recent.last {
+            (1 - Self.sure < $0.decision.probability) && ($0.decision.probability < Self.sure)
+        }
+        state.previousZone = predicted?.decision.zone
         state.generation = try served().number
         state.draw = Int64(moment.day + daysBefore1970) * 256 + Int64(moment.slot)
         let decision = try settings.policy.decide(state)
@@ -318,7 +322,8 @@ public actor Personalizer {
 
     /// Forgets events of this subject and all that was learnt from them, exactly.
     ///
-    /// What remains is learnt again and gives the same bytes as if they had never been.
+    /// What remains is learnt again (about other subjects at their next training) and gives the same bytes as
+    /// if they had never been.
     ///
     /// - Parameters:
     ///   - since: from this instant on; `nil`: from the beginning.

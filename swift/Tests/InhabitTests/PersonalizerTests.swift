@@ -212,11 +212,25 @@ final class PersonalizerTests: XCTestCase {
         try Data([1]).write(to: left)
         try store.save(one)
         XCTAssertEqual(store.numbers, [4, 5])
+        XCTAssertTrue(FileManager.default.fileExists(atPath: left.path), "another process may be writing it")
+        try store.save(one)
         XCTAssertFalse(FileManager.default.fileExists(atPath: left.path), "what a killed process left")
         try store.purge()
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: store.folder.path), [])
         XCTAssertNil(try store.load())
         XCTAssertThrowsError(try GenerationStore(folder: store.folder, keep: 0))
+    }
+
+    func testSeveralWritersLoseNoGeneration() throws {
+        let folder = try temporaryFolder()
+        let one = try Model().generation(manifest: "{}")
+        let stores = try (0..<4).map { _ in try GenerationStore(folder: folder, keep: 100) }
+        let taken = Taken()
+        DispatchQueue.concurrentPerform(iterations: 40) { index in
+            if let number = try? stores[index % 4].save(one) { taken.add(number) }
+        }
+        XCTAssertEqual(taken.numbers, Array(1...40))
+        XCTAssertEqual(stores[0].numbers, Array(1...40))
     }
 
     func testFoldersOfSubjectsAreThoseOfPython() {
@@ -263,6 +277,15 @@ final class PersonalizerTests: XCTestCase {
         let now = march(301, 9)
         return try Personalizer(subject: "run", store: store, generations: temporaryFolder(), clock: { now })
     }
+}
+
+/// Numbers that several threads were given.
+private final class Taken: @unchecked Sendable {
+    private let lock = NSLock()
+    private var all: [Int] = []
+
+    func add(_ number: Int) { lock.withLock { all.append(number) } }
+    var numbers: [Int] { lock.withLock { all.sorted() } }
 }
 
 /// A clock that the test moves.
