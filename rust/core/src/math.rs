@@ -21,7 +21,7 @@ pub fn mul_add(a: f32, b: f32, c: f32) -> f32 {
 /// Boldo & Melquiond (2008), *Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms Using
 /// Rounding to Odd*, IEEE Transactions on Computers 57 (4).
 #[must_use]
-#[inline]
+#[inline(never)] // a kernel holds it hundreds of times
 #[allow(clippy::cast_possible_truncation)] // the rounding to f32 is the purpose
 pub fn soft_mul_add(a: f32, b: f32, c: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);
