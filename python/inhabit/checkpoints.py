@@ -251,8 +251,7 @@ class GenerationStore:
         data = generation.data
         with _storage("save a generation to", self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number = max((number for number, _ in self._files()), default=0) + 1
-            self._write(number, data)
+            number = self._write(data)
             self._prune(number)
         return replace(generation, number=number)
 
@@ -271,9 +270,13 @@ class GenerationStore:
         StorageError
             The folder cannot be read.
         """
-        with _storage("read generations from", self.folder):
-            candidates = self.numbers() if number is None else (number,)
-        generation, refused = self._newest_valid(candidates)
+        while True:
+            with _storage("read generations from", self.folder):
+                candidates = self.numbers() if number is None else (number,)
+            generation, refused = self._newest_valid(candidates)
+            # What was listed may be gone when it is read: another process has saved newer ones.
+            if generation or number is not None or candidates == self.numbers():
+                break
         if generation is None and refused:
             raise CheckpointError(f"no generation in {self.folder} verifies ({'; '.join(refused)})")
         return generation
@@ -348,28 +351,35 @@ class GenerationStore:
                 _log.warning("generation %d is passed over: %s", number, error)
         return None, refused
 
-    def _write(self, number: int, data: bytes) -> None:
-        final = self._path(number)
-        handle, name = tempfile.mkstemp(".part", f"{final.name}.", self.folder)
-        written = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                _flush(file.fileno())
-            written = written.replace(final)
-            _flush_folder(self.folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                written.unlink()
-            raise
+    def _write(self, data: bytes) -> int:
+        """Write a file under the next number, and return the number."""
+        while True:
+            number = max((number for number, _ in self._files()), default=0) + 1
+            final = self._path(number)
+            handle, name = tempfile.mkstemp(".part", f"{final.name}.", self.folder)
+            written = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    _flush(file.fileno())
+                written = written.replace(final)
+                _flush_folder(self.folder)
+            except BaseException as error:
+                with contextlib.suppress(OSError):
+                    written.unlink()
+                # Another process saved newer generations meanwhile, and took this for a leftover.
+                if isinstance(error, FileNotFoundError) and self.folder.exists():
+                    continue
+                raise
+            return number
 
     def _prune(self, newest: int) -> None:
         """Let go what is older than the last `keep`, and what a killed process left half-written.
 
         The new generation is safe by now, so a file that cannot be removed is not an error.
         """
-        oldest = self.numbers()[-self.keep :][0]
+        oldest = min(self.numbers()[-self.keep :], default=0)
         for number, kind in list(self._files()):
             if number < oldest or (kind.endswith(".part") and number < newest):
                 with contextlib.suppress(OSError):

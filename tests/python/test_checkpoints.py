@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -381,6 +382,24 @@ def test_a_killed_process_leaves_something_to_load(store: GenerationStore, point
     assert loaded.tensors["model.state"][0] == (2.0 if point == "_flush_folder" else 1.0)
     for value in (3, 4):
         store.save(generation(value))
+    assert not list(store.folder.glob("*.part"))
+
+
+def test_many_may_save_and_load_at_once(store: GenerationStore) -> None:
+    """Two processes on one home: each sees a whole generation at any time."""
+    store.save(generation(0))
+
+    def live(worker: int) -> None:
+        mine = GenerationStore(store.folder, keep=1 + worker % 2)
+        for value in range(20):
+            assert mine.save(generation(value)).number > 0
+            assert mine.load() is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(live, worker) for worker in range(4)]:
+            done.result()
+    assert store.load() is not None
+    store.save(generation(1))
     assert not list(store.folder.glob("*.part"))
 
 
