@@ -4,6 +4,11 @@ A label *matures* when its window has closed (and its grace is over): what was r
 the label, for good. Learning uses a label from the first moment at which it is mature, positives
 and negatives alike: a positive is known earlier, but learning it earlier would make open windows
 look like successes.
+
+Windows of a duration may overlap and mature one after another; then a row would be learnt whose
+outcome an earlier one has mostly told. So of overlapping durations one is learnt: going forward in
+time, a row with a label is learnt if its window begins at or after the end of the window learnt
+before. Of the named windows, next-moment ones do not overlap, and those of one day mature together.
 """
 
 from __future__ import annotations
@@ -47,6 +52,9 @@ class Samples:
         the sample's own; n where the window closes after the last row.
     matured : ndarray of bool, shape (n,)
         Whether the label is final. Only final labels are to be learnt.
+    repeats : ndarray of bool, shape (n,)
+        Whether the window, a duration, overlaps that of an earlier row that is learnt; then it is
+        predicted and scored, but not learnt.
     feature_set : FeatureSet
         What the columns of `features` are.
     """
@@ -56,6 +64,7 @@ class Samples:
     label: NDArray[np.int8]
     learn_at: NDArray[np.uint32]
     matured: NDArray[np.bool_]
+    repeats: NDArray[np.bool_]
     feature_set: FeatureSet
 
     def __len__(self) -> int:
@@ -69,7 +78,7 @@ class Samples:
     @property
     def matured_label(self) -> NDArray[np.int8]:
         """The labels that may be learnt by the end of the log; -1 for all others."""
-        return np.where(self.matured, self.label, np.int8(UNKNOWN))
+        return np.where(self.matured & ~self.repeats, self.label, np.int8(UNKNOWN))
 
 
 def samples(
@@ -114,12 +123,15 @@ def samples(
     if as_of_us is None:
         as_of_us = _end_us(events)
     evidence = evidence_of(events, target, moments)
+    label = evidence.labels(as_of_us)
+    matured = evidence.matures_at_us <= as_of_us
     return Samples(
         moments=moments,
         features=feature_set.compute(AsOf.of_columns(events, target, schedule, moments)),
-        label=evidence.labels(as_of_us),
+        label=label,
         learn_at=np.searchsorted(moments.at_us, evidence.matures_at_us).astype(np.uint32),
-        matured=evidence.matures_at_us <= as_of_us,
+        matured=matured,
+        repeats=_repeats(target, moments, matured & (label != UNKNOWN)),
         feature_set=feature_set,
     )
 
@@ -141,6 +153,26 @@ def evidence_of(events: EventColumns, target: Target, moments: Moments) -> Evide
         moments.window_end_us,
         moments.day_start_us,
     )
+
+
+def _repeats(target: Target, moments: Moments, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which rows overlap an earlier one that is learnt; see the top of this module.
+
+    Whether a row repeats another depends on the rows before it alone, which mature before it: what
+    is recorded later changes nothing about it.
+    """
+    repeats = np.zeros(len(moments), np.bool_)
+    if target.window.name != "duration":
+        return repeats
+    rows = np.flatnonzero(known)
+    start_us, end_us = moments.window_start_us[rows], moments.window_end_us[rows]
+    following = np.searchsorted(start_us, end_us)  # the first row that begins when this one is over
+    repeats[rows] = True
+    row = 0
+    while row < len(rows):
+        repeats[rows[row]] = False
+        row = int(following[row])
+    return repeats
 
 
 def _end_us(events: EventColumns) -> int:

@@ -194,10 +194,10 @@ def resume(generation: Generation | None, origin: Origin) -> Model:
 def running_base_rate(samples: Samples) -> NDArray[np.float64]:
     """Return ``(positives + 1) / (labels + 2)`` of what had matured before each moment."""
     n = len(samples)
-    known = samples.matured_label >= 0
+    known = samples.matured & (samples.label >= 0)
     at = np.minimum(samples.learn_at[known], n)
     count = np.cumsum(np.bincount(at, minlength=n + 1))[:n]
-    positive = np.bincount(at, weights=samples.matured_label[known], minlength=n + 1)
+    positive = np.bincount(at, weights=samples.label[known], minlength=n + 1)
     return np.asarray((np.cumsum(positive)[:n] + 1.0) / (count + 2.0))
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -236,6 +236,28 @@ def test_subjects_are_those_the_target_is_about():
 def test_no_events_is_an_error():
     with pytest.raises(ConfigError, match="people: expected events"):
         replay({"nobody": columns([])}, TARGET, TWICE)
+
+
+def test_overlapping_windows_teach_an_outcome_once():
+    """Of a fair coin flipped once a day and asked about five times, nothing can be known.
+
+    A model that learns each outcome five times before it is judged by it ends at a log loss of .95.
+    """
+
+    def flips(seed):
+        random = np.random.default_rng(seed)
+        start = datetime(2026, 1, 1, 23, tzinfo=UTC)
+        return columns(
+            EventRow.checked(kind, start + timedelta(days=day))
+            for day in range(120)
+            for kind in ("habit_completed",) * int(random.random() < 0.5) + ("app_opened",)
+        )
+
+    five = Schedule.parse("04:00,08:00,12:00,16:00,20:00")
+    people = {str(seed): flips(seed) for seed in range(8)}
+    summary = replay(people, Target(window="24h"), five).summary()
+    assert summary.scored > 4_000
+    assert summary.model.log_loss < summary.base_rate.log_loss + 0.02
 
 
 def test_progress_tells_the_people_done(people):

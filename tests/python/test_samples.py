@@ -1,5 +1,6 @@
 """Labels mature once and stay; learning never comes early."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -137,7 +138,30 @@ def test_labels_are_learnt_when_mature_and_not_before(rows, target, schedule):
         assert at == n or table.moments.at_us[at] >= matures[row]
         assert at == row + 1 or table.moments.at_us[at - 1] < matures[row]
     assert (table.matured_label[~table.matured] == UNKNOWN).all()
-    assert (table.matured_label[table.matured] == table.label[table.matured]).all()
+    told = table.matured & ~table.repeats
+    assert (table.matured_label[told] == table.label[told]).all()
+    assert (table.matured_label[~told] == UNKNOWN).all()
+
+
+@given(histories, targets(), schedules, st.integers(0, 13 * 24))
+def test_overlapping_durations_are_learnt_once(rows, target, schedule, hours):
+    """Row by row; named windows are all learnt, and a log that is cut short learns the same."""
+    table = samples(columns(rows), target, schedule)
+    over, learnt = -math.inf, []
+    for row in np.flatnonzero(table.matured & (table.label != UNKNOWN)):
+        if target.window.name != "duration" or table.moments.window_start_us[row] >= over:
+            over = table.moments.window_end_us[row]
+            learnt.append(int(row))
+    assert np.flatnonzero(table.matured_label != UNKNOWN).tolist() == learnt
+    if target.window.name != "duration":
+        assert not table.repeats.any()
+    now = min(row.occurred_at_us for row in rows) + hours * 3_600_000_000
+    early = samples(columns(rows), target, schedule, as_of_us=now)
+    late = samples(columns(rows), target, schedule, as_of_us=now + 72 * 3_600_000_000)
+    n = min(len(early), len(late))
+    if early.moments.at_us[:n].tolist() == late.moments.at_us[:n].tolist():
+        both = early.matured[:n] & late.matured[:n]
+        assert (early.matured_label[:n] == late.matured_label[:n])[both].all()
 
 
 @given(histories, targets(), schedules, st.integers(0, 13 * 24))
