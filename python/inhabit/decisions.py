@@ -64,8 +64,10 @@ class DecisionPolicy:
     explore : float
         With this probability an allowed reminder is turned into none and the reverse, so that the
         *effect* of reminding can be learnt; 0 switches chance off, 0.5 is a coin.
-    seed : int
-        Seed of those draws.
+    seed : int or None
+        Seed of those draws: the same seed draws the same for everybody. None is 0 here; a
+        `Personalizer` draws by a number of its own for each home and subject then, so that chance
+        differs between people, habits and days.
 
     Raises
     ------
@@ -86,7 +88,7 @@ class DecisionPolicy:
     minimum_gap: timedelta = timedelta(hours=3)
     day_start: time = time(4, 0)
     explore: float = 0.0
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.remind_below <= self.suppress_above <= 1.0:
@@ -236,7 +238,7 @@ def decide(policy: DecisionPolicy, state: PolicyState) -> Decision:
         if wanted == "remind":
             action, reasons = "wait", [*hindrances, likelihood]
     elif policy.explore > 0.0:
-        flipped = _uniform(policy.seed, state.draw) < policy.explore
+        flipped = _uniform(policy.seed or 0, state.draw) < policy.explore
         propensity = policy.explore if flipped else 1.0 - policy.explore
         if flipped:
             action = "wait" if wanted == "remind" else "remind"

@@ -17,7 +17,8 @@ import numpy as np
 from inhabit.events import datetime_from_us
 from inhabit.exceptions import ConfigError
 from inhabit.moments import Schedule, moments_of_log
-from inhabit.personalizer import SURE, Personalizer
+from inhabit.personalizer import Personalizer
+from inhabit.questions import SURE
 from inhabit.report import Story
 from inhabit.simulation import PARTS, SimulatedDay, SimulatedDevice, SimulatedPerson
 from inhabit.training import metrics_of, running_base_rate

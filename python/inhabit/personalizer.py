@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 import time
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
@@ -54,16 +56,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from inhabit.checkpoints import Generation
-    from inhabit.decisions import Zone
+    from inhabit.decisions import DecisionPolicy, Zone
     from inhabit.samples import Samples
     from inhabit.training import Progress
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["SURE", "Personalizer", "Status", "Training", "default_home"]
+__all__ = ["Personalizer", "Status", "Training", "default_home"]
 
 _LOG: Final = "events.sqlite3"
 _DAY_US: Final = 86_400_000_000
+_SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 # An event this soon after a decision to remind is that reminder, told by the app.
 _SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
 
@@ -91,16 +94,17 @@ class Personalizer:
     ) -> None:
         if not isinstance(subject, str) or not subject:
             raise ConfigError(f"subject: expected a name such as 'meditate', got {subject!r}")
+        Event(kind=settings.target, subject=subject, occurred_at=_SOME_TIME)  # names it can keep
         self.subject = subject
         self.home = home
         self.settings = settings
-        self._policy = settings.consistent_policy()
         self._features = feature_set
         self._origin = Origin.of(settings.prior, feature_set)
         self._clock = clock
         self._device = device
         self._lock = threading.RLock()
         self.log = EventLog(home / _LOG)
+        self._policy = self._own_draws(settings.consistent_policy())
         self._questions = Questions(
             self.log, settings.about(subject), settings.schedule(), feature_set
         )
@@ -294,7 +298,7 @@ class Personalizer:
                 sizes += np.abs(effects) / len(rows)
             return dict(zip(self._features.names, sizes.tolist(), strict=True))
 
-    def decide(self, at: datetime | None = None, *, store: bool = True) -> Decision:
+    def decide(self, at: datetime | None = None, *, store: bool | None = None) -> Decision:
         """Decide whether to remind, wait or suppress, and keep the decision with its reasons.
 
         A decision to remind is a reminder: caps and gaps count it from then on.
@@ -302,9 +306,11 @@ class Personalizer:
         Parameters
         ----------
         at : datetime, optional
-            As of this instant, with offset; by default now.
-        store : bool
-            False only looks.
+            Look at the log as of this instant, with offset, with what is learnt by now; by default
+            now.
+        store : bool, optional
+            Whether to keep it. By default a decision about now is kept, one about another time is
+            not: it was made with hindsight.
         """
         with self._lock:
             look = self._look(at)
@@ -321,7 +327,7 @@ class Personalizer:
                 draw=look.question.draw,
             )
             decision = decide(self._policy, state)
-            if store:
+            if store or (store is None and at is None):
                 with self._own_write():
                     self.log.add_decision(_stored(self.subject, decision, look))
             return decision
@@ -418,7 +424,8 @@ class Personalizer:
         """Forget events and all that was learnt from them, exactly.
 
         The rows leave the disk, and so does every generation of every subject that may have known
-        them; what remains is learnt again and gives the same bytes as if they had never been.
+        them; what remains is learnt again and gives the same bytes as if they had never been. About
+        other subjects that happens at their next training, which is due at once.
 
         Parameters
         ----------
@@ -448,11 +455,16 @@ class Personalizer:
             for name, bound in (("since", since), ("until", until)):
                 if bound is not None:
                     us_from_datetime(bound, name)
+            ids = None if ids is None else tuple(ids)
+            if ids == ():
+                return Forgotten(0, 0)
             # What was learnt goes first: whatever happens next, nothing outlives its events. An
             # app launch, say, is known to every subject, so the generations of all of them go.
             self._serving = None
             for store in self._all_stores():
                 store.purge()
+            for subject in self.log.subjects():
+                self.log.set_meta(f"last_training:{subject}", None)  # its next training is due
             gone = self.log.forget(
                 ids=ids, subject=about, since=since, until=until, everything=everything
             )
@@ -529,6 +541,18 @@ class Personalizer:
 
     # --- how ---------------------------------------------------------------------------------
 
+    def _own_draws(self, policy: DecisionPolicy) -> DecisionPolicy:
+        """Give a policy that explores a seed of this home and subject, if it has none."""
+        if policy.explore == 0.0 or policy.seed is not None:
+            return policy
+        with self.log.transaction():
+            salt = self.log.get_meta("salt")
+            if salt is None:
+                salt = secrets.token_hex(16)
+                self.log.set_meta("salt", salt)
+        digest = sha256(f"{salt}\n{self.subject}".encode()).digest()
+        return replace(policy, seed=int.from_bytes(digest[:8], "little"))
+
     @contextlib.contextmanager
     def _own_write(self) -> Iterator[None]:
         """Write something that changes nothing of what is served, and do not mistake it for more.
@@ -559,6 +583,8 @@ class Personalizer:
     def _look(self, at: datetime | None) -> _Look:
         """Look at one instant: the question that is open, and the answer to it now."""
         now = self.now() if at is None else at
+        if not isinstance(now, datetime):
+            raise ConfigError(f"at: expected a datetime with offset, got {at!r}")
         now_us = us_from_datetime(now, "at")
         question, probability = self._served().answer(now_us, _offset_s(now))
         known = self._questions.known(question, now_us)
@@ -605,6 +631,8 @@ class Personalizer:
         cancelled: Callable[[], bool],
         due: Due | None,
     ) -> Training:
+        if deadline is not None and not isinstance(deadline, timedelta):
+            raise ConfigError(f"deadline: expected a timedelta, got {deadline!r}")
         started = time.perf_counter()
         run = train(
             table,
@@ -632,12 +660,13 @@ class Personalizer:
             self._unfinished.save(run.generation)
             return run.status
         current = self._load()
-        changed = current is None or current.id != run.generation.id
-        if changed and run.rows:
+        has_learnt = run.generation.manifest.counts["labels"] > 0
+        changed = has_learnt and (current is None or current.id != run.generation.id)
+        if changed:
             self._store.save(run.generation)
         self._unfinished.purge()
         self.log.set_meta(self._last_training_key, self.now().isoformat())
-        return "trained" if changed and run.rows else "unchanged"
+        return "trained" if changed else "unchanged"
 
     def _furthest(self) -> Generation | None:
         """Return the generation that has walked furthest, finished or not."""
@@ -693,8 +722,11 @@ def _offset_s(now: datetime) -> int:
 
 
 def _zone(recent: list[StoredDecision]) -> Zone | None:
-    """Return the zone of the decision before this one."""
-    return cast("Zone", recent[-1].zone) if recent else None
+    """Return the zone of the last prediction; what was known already says nothing about noise."""
+    for decision in reversed(recent):
+        if decision.probability is not None and 1.0 - SURE < decision.probability < SURE:
+            return cast("Zone", decision.zone)
+    return None
 
 
 def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:

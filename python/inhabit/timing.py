@@ -105,5 +105,7 @@ def still_to_come(probability: float, share: float) -> float:
     >>> still_to_come(0.5, 0.0)
     0.0
     """
+    if share == 1.0:  # exactly what was said, not nearly
+        return probability
     to_come = probability * share
     return to_come / (to_come + 1.0 - probability)

@@ -194,9 +194,10 @@ def test_json(home):
     probability = told("predict", "--at", "2026-02-14T08:00")["probability"]
     assert 0 < probability < 1
     assert set(told("predict", "--explain")["reasons"]) > {"current_streak", "weekend"}
+    looked = told("decide", "--dry-run")
     decision = told("decide")
+    assert looked["action"] == decision["action"]
     assert {"action", "probability", "reasons", "propensity", "generation"} < set(decision)
-    assert told("decide", "--dry-run")["action"] == decision["action"]
     assert told("train")["outcome"] == "trained"
     assert told("train", "--if-due", code=3)["due"]["due"] is False
     status = told("status")
@@ -237,6 +238,50 @@ def test_forgetting_asks_first(home):
     assert told("status")["events"] == 40
     run("forget", "--all", text="y\n")
     run("status", code=2)
+
+
+def test_what_concerns_all(home):
+    """An app launch is about no habit in particular; the future has not happened yet."""
+    run("record", "app_opened", "-s", "")
+    run("status", code=2)
+    run("record", "habit_completed", "-s", "meditate")
+    assert told("status")["events"] == 2
+    assert "future" in run("record", "walked", "--at", "2999-01-01T00:00Z", code=2).stderr
+
+
+def test_decisions_about_the_past_are_not_kept(home):
+    """They are made with hindsight."""
+    run("record", "habit_completed", "-s", "meditate")
+    told("decide", "--at", "2026-02-20T08:00")
+    assert told("status")["decisions"] == {}
+    told("decide")
+    assert len(told("status")["decisions"]) == 1
+
+
+def test_doubts_are_told(home):
+    """What is probably not meant so is said, beside the result."""
+    file = write_events(home / "events.csv", days=9)
+    assert run("replay", file).stderr == ""
+    result = run("replay", file, "--target", "habit_complete")
+    assert "there is no habit_complete" in result.stderr
+    assert "only app_opened, habit_completed" in result.stderr
+    assert "nothing is scored" in run("replay", write_events(home / "few.csv", days=3)).stderr
+    lines = file.read_text().splitlines()
+    late = [f"{line},2026-06-01T00:00:00Z" for line in lines[1:]]
+    (home / "late.csv").write_text("\n".join([f"{lines[0]},recorded_at", *late]))
+    assert "9 events were recorded more than a week after" in run("replay", "late.csv").stderr
+    (home / "none.csv").write_text(lines[0] + "\n")
+    assert "none.csv: there is no event in it" in run("replay", "none.csv", code=1).stderr
+
+
+def test_an_old_file_stays_when_a_replay_fails(home):
+    """Predictions are put in place when they are complete."""
+    (home / "out.csv").write_text("precious")
+    (home / "none.csv").write_text("user,subject,occurred_at,kind,value\n")
+    run("replay", "none.csv", "--predictions", "out.csv", code=1)
+    assert (home / "out.csv").read_text() == "precious"
+    run("replay", write_events(home / "events.csv"), "--predictions", "out.csv")
+    assert (home / "out.csv").read_text().startswith("user,subject")
 
 
 def test_subjects_are_told_apart(home):
@@ -306,10 +351,11 @@ def test_priors_travel_as_files(home):
     (["replay", "bad.csv"], 1, "first line must name"),
     (["replay", "events.csv", "--moments", "teatime"], 2, "04:00"),
     (["replay", "events.csv", "--window", "soon"], 1, "rest-of-day"),
-    (["replay", "events.csv", "--target", "flew"], 0, ""),
+    (["replay", "events.csv", "--target", "flew"], 0, "see --target"),
     (["replay", "events.csv", "--prior", "none.safetensors"], 1, "none.safetensors"),
-    (["replay", "events.csv", "--prior", "events.csv"], 1, ""),
-    (["replay", "events.csv", "--predictions", "no/where.csv"], 1, "no/where.csv: No such file"),
+    (["replay", "events.csv", "--prior", "events.csv"], 1, "inhabit prior --out"),
+    (["replay", "events.csv", "--day-start", "04:00,05:00"], 2, "04:00"),
+    (["replay", "events.csv", "--predictions", "no/where.csv"], 1, "there is no folder no"),
     (["import"], 2, "name one source"),
     (["import", "--git", "."], 1, "git"),
     (["forget"], 2, "what to forget"),

@@ -17,7 +17,8 @@ from inhabit.checkpoints import GenerationStore, default_folder
 from inhabit.decisions import DecisionPolicy
 from inhabit.events import EventColumns, us_from_datetime
 from inhabit.exceptions import CheckpointError, ConfigError, EventError, NonFiniteError
-from inhabit.personalizer import SURE, Personalizer
+from inhabit.personalizer import Personalizer
+from inhabit.questions import SURE
 from inhabit.scheduling import DeviceState, TrainingRequest
 from inhabit.settings import Settings
 from inhabit.simulation import SimulatedPerson
@@ -318,6 +319,50 @@ def test_outcomes_are_joined(me, clock):
     assert [decision.outcome for decision in me.log.decisions()] == [1, 0]
 
 
+def test_chance_differs_between_homes_and_subjects(tmp_path, clock):
+    """Everybody is reminded on other days; one home and subject draws the same after a restart."""
+    policy = DecisionPolicy(explore=0.5, quiet_hours=None)
+
+    def draws(home, subject):
+        with open_home(home, clock, subject=subject, policy=policy) as me:
+            day = [clock.now + timedelta(days=day) for day in range(40)]
+            return [me.decide(at).action for at in day]
+
+    first = draws(tmp_path / "one", "meditate")
+    assert draws(tmp_path / "one", "meditate") == first
+    assert draws(tmp_path / "one", "read") != first
+    assert draws(tmp_path / "two", "meditate") != first
+
+
+def test_other_subjects_are_learnt_again(me, clock):
+    """After forgetting, a training of the other subjects is due at once."""
+    with open_home(me.home, clock, subject="read") as other:
+        for _ in range(5):
+            other.record("habit_completed")
+            event = me.record("habit_completed")
+            clock.wait(days=1)
+        assert other.train()
+        assert other.train_if_due().outcome == "not due"
+        assert me.forget([]) == (0, 0)
+        assert other.generation == 1
+        me.forget([event.id])
+        assert other.generation == 0
+        assert other.train_if_due()
+
+
+def test_what_is_done_does_not_colour_the_next_question(me, clock):
+    """Yesterday's certainty is no zone for today's hysteresis to hold on to."""
+    policy = DecisionPolicy(remind_below=0.2, suppress_above=0.75, hysteresis=0.25)
+    with open_home(me.home, clock, policy=policy) as me:
+        fresh = me.decide()
+        assert (fresh.zone, fresh.probability < 0.75) == ("middle", True)
+        me.record("habit_completed")
+        assert me.decide().zone == "high"
+        clock.wait(days=1)
+        again = me.decide()
+        assert (again.zone, 0.5 < again.probability < 0.75) == ("middle", True)
+
+
 def test_the_best_hour_is_learnt(me, clock):
     """Reminders at eight are followed, those at eighteen are not."""
     assert me.best_hour() is None
@@ -337,12 +382,13 @@ def test_decisions_say_what_they_rest_on(me, clock):
     live(me, clock, 20)
     me.train()
     with open_home(me.home, clock, policy=DecisionPolicy(explore=0.5)) as me:
+        looked = me.decide(store=False)
         decision = me.decide()
+        assert decision == looked  # one question, one draw
         (stored,) = me.log.decisions()
         assert stored.generation == decision.generation == 1
         assert stored.propensity == decision.propensity == 0.5
         assert len(stored.features) == 4 * 10
-        assert me.decide() == decision  # one question, one draw
 
 
 # --- learn ---------------------------------------------------------------------------------------
@@ -548,11 +594,12 @@ def test_bad_config_files_are_named(tmp_path, text, said):
 
 
 @pytest.mark.parametrize("arguments", [
-    {"subject": ""}, {"subject": 5}, {"no_such_setting": 1}, {"window": "never"}, {"keep": 0},
+    {"subject": ""}, {"subject": 5}, {"subject": "a\nb"}, {"subject": "x" * 300}, {"target": ""},
+    {"no_such_setting": 1}, {"window": "never"}, {"keep": 0},
 ])  # fmt: skip
 def test_bad_openings(tmp_path, clock, arguments):
     """Opening with nonsense is an error."""
-    with pytest.raises(ConfigError):
+    with pytest.raises((ConfigError, EventError)):
         open_home(tmp_path, clock, **arguments)
 
 
@@ -567,6 +614,10 @@ def test_bad_arguments_change_nothing(me, clock):
         me.record("habit_completed", value=math.nan)
     with pytest.raises(EventError, match="at"):
         me.predict(datetime(2026, 1, 1))
+    with pytest.raises(ConfigError, match="at"):
+        me.predict("2026-01-01")
+    with pytest.raises(ConfigError, match="deadline"):
+        me.train(deadline=5)
     for arguments in (
         {},
         {"ids": "abc"},

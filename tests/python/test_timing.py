@@ -35,6 +35,7 @@ def test_bayes(probability, share, less):
     updated = still_to_come(probability, share)
     assert 0 <= updated <= probability * (1 + 1e-12)
     assert still_to_come(probability, share * less) <= updated * (1 + 1e-12)
+    assert still_to_come(probability, 1.0) == probability
     later, not_at_all = probability * share, 1 - probability
     assert updated == pytest.approx(later / (later + not_at_all), rel=1e-12)
 

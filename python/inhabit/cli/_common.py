@@ -31,6 +31,7 @@ __all__ = [
     "console",
     "emit",
     "home_option",
+    "only_subject",
     "open_personalizer",
     "progress_bar",
     "subject_option",
@@ -128,6 +129,8 @@ def _one_line() -> Iterator[None]:
         raise _Misuse(f"{error.format_message().rstrip('.')}{help_}") from error
     except InhabitError as error:
         raise _OneLine(str(error)) from error
+    except OverflowError as error:
+        raise _OneLine("a time or a duration is out of range; nothing was done") from error
     except OSError as error:
         if error.filename is None:  # a broken pipe is click's to handle
             raise
@@ -171,10 +174,11 @@ def subject_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def open_personalizer(home: Path | None, subject: str | None) -> Personalizer:
     """Open a home, with the only subject it has where none is named."""
     place = home or default_home()
-    return Personalizer.open(subject=subject or _only_subject(place), path=place)
+    return Personalizer.open(subject=subject or only_subject(place), path=place)
 
 
-def _only_subject(home: Path) -> str:
+def only_subject(home: Path) -> str:
+    """Return the only subject of a home, or say how to name one."""
     subjects = Personalizer.subjects(home)
     if len(subjects) == 1:
         return subjects[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
@@ -14,15 +15,16 @@ from inhabit.cli._common import (
     command,
     emit,
     home_option,
+    only_subject,
     open_personalizer,
     subject_option,
 )
+from inhabit.events import EventLog
 from inhabit.importers import write_csv, write_jsonl
-from inhabit.personalizer import SURE
+from inhabit.personalizer import default_home
+from inhabit.questions import SURE
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from inhabit.decisions import Decision
     from inhabit.personalizer import Status
 
@@ -50,10 +52,16 @@ def record(
     """Keep an event of KIND for good.
 
     Known kinds are app_opened, reminder_sent, reminder_tapped, habit_completed and habit_skipped;
-    any other name is welcome.
+    any other name is welcome. What concerns all habits, such as app_opened, has the subject "".
     """
-    with open_personalizer(home, subject) as me:
-        event = me.record(kind, occurred_at=at, value=value)
+    place = home or default_home()
+    about = only_subject(place) if subject is None else subject
+    if at is not None and at > datetime.now(UTC) + timedelta(minutes=1):
+        raise click.UsageError(
+            f"--at {at.isoformat()} lies in the future; record what has happened"
+        )
+    with EventLog(place / "events.sqlite3") as log:
+        event = log.record(kind, about, occurred_at=at, value=value)
         data = {
             "kind": event.kind,
             "subject": event.subject,
@@ -61,12 +69,12 @@ def record(
             "id": event.id,
         }
         when = f"{event.occurred_at:%Y-%m-%d %H:%M}"
-        emit(data, f"recorded {event.kind} of {me.subject} at {when}", as_json=as_json)
+        emit(data, f"recorded {event.kind}{about and f' of {about}'} at {when}", as_json=as_json)
 
 
 @command("predict", example="inhabit predict --subject meditate")
 @subject_option
-@click.option("--at", type=INSTANT, help="As of this time; by default now.")
+@click.option("--at", type=INSTANT, help="As of this time, with today's model.")
 @click.option("--explain", is_flag=True, help="Say what moves the prediction, and by how much.")
 @home_option
 def predict(
@@ -101,8 +109,8 @@ def predict(
     "with --exit-code: 0 remind, 10 wait, 11 suppress",
 )
 @subject_option
-@click.option("--at", type=INSTANT, help="As of this time; by default now.")
-@click.option("--dry-run", is_flag=True, help="Do not keep the decision.")
+@click.option("--at", type=INSTANT, help="As of this time, with today's model.")
+@click.option("--dry-run", is_flag=True, help="Do not keep it; with --at it is never kept.")
 @click.option("--exit-code", is_flag=True, help="Let the exit code say what was decided.")
 @home_option
 def decide(
@@ -116,7 +124,7 @@ def decide(
 ) -> None:
     """Decide whether to remind now, wait, or suppress; the decision is kept, with its reasons."""
     with open_personalizer(home, subject) as me:
-        decision = me.decide(at, store=not dry_run)
+        decision = me.decide(at, store=False if dry_run else None)
         emit(decision, _worded(decision), as_json=as_json)
     if exit_code:
         click.get_current_context().exit(_DECISION_CODES[decision.action])

@@ -8,9 +8,10 @@ import tempfile
 from dataclasses import replace as replace_in
 from datetime import time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -28,7 +29,7 @@ from inhabit.cli._common import (
     subject_option,
 )
 from inhabit.events import EventLog
-from inhabit.exceptions import ConfigError
+from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.moments import Schedule, Window
 from inhabit.personalizer import default_home
@@ -36,16 +37,18 @@ from inhabit.samples import samples
 from inhabit.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from inhabit._native import Prior
     from inhabit.demo import Life, Week
     from inhabit.evaluation import Summary
+    from inhabit.events import EventColumns
     from inhabit.importers import BadRow, ImportReport, Record
 
 __all__ = ["demo", "import_", "prior", "replay", "train"]
 
 _BAD_ROWS_SHOWN: Final = 5
+_DAY_US: Final = 86_400_000_000
 
 
 class _Times(click.ParamType[tuple[time, ...]]):
@@ -58,6 +61,18 @@ class _Times(click.ParamType[tuple[time, ...]]):
             return tuple(time.fromisoformat(part.strip()) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} are no times of day; write 04:00 or 04:00,15:00", param, ctx)
+
+
+class _Time(click.ParamType[time]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, time):
+            return value
+        try:
+            return time.fromisoformat(str(value).strip())
+        except ValueError:
+            self.fail(f"{value!r} is no time of day; write 04:00", param, ctx)
 
 
 # --- import --------------------------------------------------------------------------------------
@@ -147,7 +162,7 @@ def _complain(report: ImportReport) -> None:
     """Say which rows were left out, the first few of them."""
     stderr = console(stderr=True)
     for row in report.bad_rows[:_BAD_ROWS_SHOWN]:
-        stderr.print(f"line {row.line}: {row.reason}", style="yellow", markup=False)
+        stderr.print(f"line {row.line}: {row.reason}", style="yellow", markup=False, soft_wrap=True)
     if (more := report.bad - _BAD_ROWS_SHOWN) > 0:
         stderr.print(f"... and {more} more; --json lists them", style="yellow")
 
@@ -219,7 +234,7 @@ def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--day-start",
-                type=_Times(),
+                type=_Time(),
                 default="04:00",
                 show_default=True,
                 help="When days begin.",
@@ -253,7 +268,7 @@ def replay(
     moments: tuple[time, ...],
     window: str,
     missing: Any,
-    day_start: tuple[time, ...],
+    day_start: time,
     prior_name: str,
     predictions: Path | None,
     strict: bool,
@@ -267,15 +282,19 @@ def replay(
     from inhabit.evaluation import replay as run, write_csv  # noqa: I001, PLC0415 - slow to import
 
     question = Target(kind=target, window=Window.parse(window), missing=missing)
-    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start[0])
+    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start)
     prior = _prior(prior_name)
     people, report = importers.collect(importers.read_file(file), strict=strict)
     _complain(report)
+    _doubt(file, people, question)
     with contextlib.ExitStack() as stack:
-        # Opened before the long work, so that a bad path is known at once.
+        # Opened before the long work, so that a bad path is known at once; put in place after it.
         out = None
         if predictions is not None:
-            out = stack.enter_context(predictions.open("w", encoding="utf-8", newline=""))
+            if not predictions.parent.is_dir():
+                raise ConfigError(f"{predictions}: there is no folder {predictions.parent}")
+            opened = click.open_file(str(predictions), "w", encoding="utf-8", atomic=True)
+            out = stack.enter_context(opened)
         bar = stack.enter_context(progress_bar(quiet=as_json))
         task = bar.add_task("replaying", total=len(people))
         told = run(
@@ -286,15 +305,43 @@ def replay(
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
         if out is not None:
-            write_csv(told, out)
+            write_csv(told, cast("TextIO", out))
     summary = told.summary()
+    if not summary.scored:
+        _say("nothing is scored: nobody has more than seven observations known in time")
     emit(summary, _summary_table(summary), as_json=as_json)
 
 
 def _prior(name: str) -> Prior | None:
     if name == "none":
         return None
-    return priors.prior_for(priors.read(name), DEFAULT_FEATURES)
+    try:
+        return priors.prior_for(priors.read(name), DEFAULT_FEATURES)
+    except CheckpointError as error:
+        raise ConfigError(f"--prior {name}: {error}; make one with inhabit prior --out") from error
+
+
+def _doubt(file: Path, people: Mapping[str, EventColumns], question: Target) -> None:
+    """Say what in a file is probably not meant so."""
+    if not people:
+        raise ConfigError(f"{file}: there is no event in it")
+    kinds = sorted({kind for events in people.values() for kind in events.kinds})
+    if question.kind not in kinds:
+        _say(f"there is no {question.kind} in {file}, only {', '.join(kinds)}; see --target")
+    late = sum(
+        int(np.count_nonzero(events.recorded_at_us - events.occurred_at_us > 7 * _DAY_US))
+        for events in people.values()
+    )
+    if late:
+        _say(
+            f"{late} events were recorded more than a week after they happened: a prediction may "
+            "only use them from then on. If that is the day of an import, leave out recorded_at"
+        )
+
+
+def _say(text: str) -> None:
+    """Say something beside the result, in one line."""
+    console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _summary_table(summary: Summary) -> Table:
@@ -352,7 +399,7 @@ def prior(
     moments: tuple[time, ...],
     window: str,
     missing: Any,
-    day_start: tuple[time, ...],
+    day_start: time,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -373,7 +420,7 @@ def prior(
     from inhabit.population import train_prior  # noqa: PLC0415
 
     question = Target(kind=target, window=Window.parse(window), missing=missing)
-    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start[0])
+    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start)
     tables = []
     for file in files:
         people, report = importers.collect(importers.read_file(file))
