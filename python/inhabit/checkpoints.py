@@ -363,13 +363,15 @@ class GenerationStore:
                     file.write(data)
                     file.flush()
                     _flush(file.fileno())
-                written = written.replace(final)
+                _publish(written, final)
+                written = final
                 _flush_folder(self.folder)
             except BaseException as error:
                 with contextlib.suppress(OSError):
                     written.unlink()
-                # Another process saved newer generations meanwhile, and took this for a leftover.
-                if isinstance(error, FileNotFoundError) and self.folder.exists():
+                # Another process took the number, or newer ones, and this file for a leftover.
+                lost = isinstance(error, FileExistsError | FileNotFoundError)
+                if lost and self.folder.exists():
                     continue
                 raise
             return number
@@ -394,6 +396,18 @@ def _storage(doing: str, folder: Path) -> Iterator[None]:
     except OSError as error:
         message = f"cannot {doing} {folder}: {error.strerror or error}"
         raise StorageError(error.errno, message) from error
+
+
+def _publish(written: Path, final: Path) -> None:
+    """Rename a file unless the new name is taken: then FileExistsError, nothing changed."""
+    try:
+        final.hardlink_to(written)  # a rename would overwrite what another process has just saved
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # a file system without links
+        written.replace(final)
+    else:
+        written.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

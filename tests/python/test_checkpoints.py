@@ -312,7 +312,7 @@ def test_settings_are_checked() -> None:
         GenerationStore("x", keep=0)
 
 
-@pytest.mark.parametrize("call", ["write", "fsync", "replace", "fsync_folder"])
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "fsync_folder"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_says_no_changes_nothing(
     store: GenerationStore, monkeypatch: pytest.MonkeyPatch, call: str, code: int
@@ -331,7 +331,8 @@ def test_a_disk_that_says_no_changes_nothing(
             )
         elif call == "fsync":
             patch.setattr(checkpoints, "_flush", refuse)
-        elif call == "replace":
+        elif call == "rename":
+            patch.setattr(Path, "hardlink_to", refuse)
             patch.setattr(Path, "replace", refuse)
         else:
             patch.setattr(checkpoints, "_flush_folder", refuse)
@@ -360,7 +361,7 @@ class Refusing:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-@pytest.mark.parametrize("point", ["_flush", "Path.replace", "_flush_folder"])
+@pytest.mark.parametrize("point", ["_flush", "_publish", "Path.unlink", "_flush_folder"])
 def test_a_killed_process_leaves_something_to_load(store: GenerationStore, point: str) -> None:
     """Kill -9 between the steps of writing; the next process loads, saves and cleans up."""
     store.save(generation(1))
@@ -379,7 +380,7 @@ def test_a_killed_process_leaves_something_to_load(store: GenerationStore, point
     assert done.returncode == -signal.SIGKILL
     loaded = store.load()
     assert loaded is not None
-    assert loaded.tensors["model.state"][0] == (2.0 if point == "_flush_folder" else 1.0)
+    assert loaded.tensors["model.state"][0] == (1.0 if point in ("_flush", "_publish") else 2.0)
     for value in (3, 4):
         store.save(generation(value))
     assert not list(store.folder.glob("*.part"))
@@ -389,18 +390,31 @@ def test_many_may_save_and_load_at_once(store: GenerationStore) -> None:
     """Two processes on one home: each sees a whole generation at any time."""
     store.save(generation(0))
 
-    def live(worker: int) -> None:
-        mine = GenerationStore(store.folder, keep=1 + worker % 2)
+    def live(worker: int) -> list[int]:
+        mine = GenerationStore(store.folder, keep=100 if worker else 2)
+        numbers = []
         for value in range(20):
-            assert mine.save(generation(value)).number > 0
+            numbers.append(mine.save(generation(value)).number)
             assert mine.load() is not None
+        return numbers
 
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(live, worker) for worker in range(4)]:
-            done.result()
+        given = [number for numbers in pool.map(live, range(4)) for number in numbers]
+    assert len(set(given)) == 80  # no number twice: nothing was overwritten
     assert store.load() is not None
     store.save(generation(1))
     assert not list(store.folder.glob("*.part"))
+
+
+def test_a_file_system_without_links_will_do(
+    store: GenerationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert [store.save(generation(value)).number for value in (1, 2)] == [1, 2]
+    assert len(list(store.folder.iterdir())) == 2
 
 
 def test_subjects_do_not_share_a_folder() -> None:
