@@ -253,7 +253,8 @@ class Scores(msgspec.Struct, frozen=True):
     Attributes
     ----------
     log_loss : float
-        Mean over rows.
+        Mean over rows, of probabilities clipped to [0.01, 0.99]; all other scores are of the
+        probabilities as they are.
     log_loss_people : float
         Mean over people with at least ten rows of each person's mean.
     brier : float

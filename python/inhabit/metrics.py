@@ -1,8 +1,8 @@
 """Measures of probabilities against what happened.
 
-Labels are 1 and 0; unknown ones have been left out. Probabilities are clipped to [0.01, 0.99]
-first, in every measure, so that one confident mistake does not decide the comparison. A measure
-that is not defined (an AUC with one class only, a mean of nothing) is NaN.
+Labels are 1 and 0; unknown ones have been left out. Log losses, and nothing else, are those of
+probabilities clipped to [0.01, 0.99], so that one confident mistake does not decide the comparison.
+A measure that is not defined (an AUC with one class only, a mean of nothing) is NaN.
 """
 
 from __future__ import annotations
@@ -51,19 +51,22 @@ def clipped(probability: Floats) -> Floats:
 
 
 def log_losses(probability: Floats, label: Labels) -> Floats:
-    """Return ``-ln p`` where the label is 1 and ``-ln(1 - p)`` where it is 0, row by row."""
+    """Return ``-ln p`` where the label is 1 and ``-ln(1 - p)`` where it is 0, row by row.
+
+    Of the probabilities within [0.01, 0.99].
+    """
     p = clipped(probability)
     return -np.where(label == 1, np.log(p), np.log1p(-p))
 
 
 def log_loss(probability: Floats, label: Labels) -> float:
-    """Return the mean log loss."""
+    """Return the mean log loss, of the probabilities within [0.01, 0.99]."""
     return _mean(log_losses(probability, label))
 
 
 def brier_score(probability: Floats, label: Labels) -> float:
     """Return the mean of ``(p - y)^2``."""
-    return _mean((clipped(probability) - label) ** 2)
+    return _mean((probability - label) ** 2)
 
 
 def mean_over_people(values: Floats, person: NDArray[np.intp]) -> float:
@@ -79,7 +82,7 @@ def auc(probability: Floats, label: Labels) -> float:
     negatives = len(label) - positives
     if not positives or not negatives:
         return float("nan")
-    _, place, ties = np.unique(clipped(probability), return_inverse=True, return_counts=True)
+    _, place, ties = np.unique(probability, return_inverse=True, return_counts=True)
     rank = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1; the middle of a tie
     wins = float(rank[label == 1].sum()) - positives * (positives + 1) / 2
     return wins / (positives * negatives)
@@ -95,10 +98,9 @@ def auc_within(probability: Floats, label: Labels, person: NDArray[np.intp]) -> 
 
 def reliability(probability: Floats, label: Labels) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Return mean probability, observed rate and size of ten bins of equal mass, ascending."""
-    p = clipped(probability)
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(probability, kind="stable")
     bins = [rows for rows in np.array_split(order, N_BINS) if len(rows)]
-    predicted = np.array([p[rows].mean() for rows in bins])
+    predicted = np.array([probability[rows].mean() for rows in bins])
     observed = np.array([label[rows].mean() for rows in bins])
     return predicted, observed, np.array([len(rows) for rows in bins], np.intp)
 

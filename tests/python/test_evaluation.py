@@ -75,13 +75,21 @@ def test_metrics_are_their_definitions(rows):
     clipped = np.clip(p, 0.01, 0.99)
     losses = [-math.log(q if label else 1 - q) for q, label in zip(clipped, y, strict=True)]
     assert metrics.log_loss(p, y) == pytest.approx(sum(losses) / len(y))
-    assert metrics.brier_score(p, y) == pytest.approx(sum((clipped - y) ** 2) / len(y))
+    assert metrics.brier_score(p, y) == pytest.approx(sum((p - y) ** 2) / len(y))
     assert metrics.auc(p, y) == pytest.approx(slow_auc(p, y), nan_ok=True)
     each = [slow_auc(p[person == i], y[person == i]) for i in sorted(set(person.tolist()))]
     each = [value for value in each if not math.isnan(value)]
     within = sum(each) / len(each) if each else math.nan
     assert metrics.auc_within(p, y, person) == pytest.approx(within, nan_ok=True)
     assert 0 <= metrics.calibration_error(p, y) <= 1
+
+
+def test_only_log_losses_are_of_clipped_probabilities():
+    p, y = np.array([0.001, 0.002, 0.009, 0.995]), np.array([0, 1, 0, 1], np.int8)
+    assert metrics.log_loss(p, y) == metrics.log_loss(np.clip(p, 0.01, 0.99), y)
+    assert metrics.auc(p, y) == 0.75
+    assert metrics.brier_score(p, y) == pytest.approx(((p - y) ** 2).mean(), rel=1e-15)
+    assert metrics.reliability(p, y)[0].tolist() == p.tolist()
 
 
 @given(scored())
