@@ -4,7 +4,6 @@ Written from the formulas in the documentation of ``rust/core``, with `math` and
 place of the core's own functions and packed triangles.
 """
 
-import itertools
 import math
 
 import numpy as np
@@ -27,10 +26,10 @@ class Rates:
     """Running rates, from the whole list of outcomes."""
 
     def __init__(self):
-        self.outcomes = []  # (slot, outcome), oldest first
+        self.outcomes = []  # (slot, outcome, the last one known before it), oldest first
 
     def read(self, slot):
-        ys = [y for _, y in self.outcomes]
+        ys = [y for _, y, _ in self.outcomes]
         overall = (sum(ys) + 1) / (len(ys) + 2)
         moving, slower = [], overall
         for decay in DECAYS:
@@ -38,11 +37,11 @@ class Rates:
             total = sum(w * y for w, y in zip(weights, reversed(ys), strict=True))
             slower = (total + 2 * slower) / (sum(weights) + 2)
             moving.append(slower)
-        own = [y for s, y in self.outcomes if s == slot]
+        own = [y for s, y, _ in self.outcomes if s == slot]
         in_slot = (sum(own) + 4 * overall) / (len(own) + 4)
         after = overall
         if ys:
-            following = [b for a, b in itertools.pairwise(ys) if a == ys[-1]]
+            following = [y for _, y, before in self.outcomes if before == ys[-1]]
             after = (sum(following) + 3 * overall) / (len(following) + 3)
         last = ys[-1] if ys else 0.5
         return overall, moving, in_slot, after, last, own[-1] if own else 0.5
@@ -60,19 +59,19 @@ class Logistic:
         variance = z @ self.covariance @ z
         return sigmoid(self.mean @ z / math.sqrt(1 + math.pi / 8 * variance))
 
-    def learn(self, z, y):
+    def learn(self, z, y, part=1.0):
         gain = self.covariance @ z
         mean, variance = self.mean @ z, z @ gain
-        low, high = mean - variance, mean + variance
+        low, high = mean - part * variance, mean + part * variance
         for _ in range(200):  # bisection of an increasing function
             mode = (low + high) / 2
-            if mode - mean - variance * (y - sigmoid(mode)) > 0:
+            if mode - mean - part * variance * (y - sigmoid(mode)) > 0:
                 high = mode
             else:
                 low = mode
         p = sigmoid(mode)
-        self.mean = self.mean + gain * (y - p)
-        shrink = p * (1 - p) / (1 + p * (1 - p) * variance)
+        self.mean = self.mean + gain * part * (y - p)
+        shrink = part * p * (1 - p) / (1 + part * p * (1 - p) * variance)
         self.covariance = self.covariance - shrink * np.outer(gain, gain)
         keep = self.retention
         self.mean = self.prior_mean + keep * (self.mean - self.prior_mean)
@@ -88,8 +87,8 @@ class Mixture:
     def predict(self, experts):
         return float(self.weights @ experts)
 
-    def learn(self, experts, y):
-        likely = self.weights * (experts if y else 1 - np.asarray(experts))
+    def learn(self, experts, y, part=1.0):
+        likely = self.weights * np.power(experts if y else 1 - np.asarray(experts), part)
         self.weights = (1 - self.share) * likely / likely.sum() + self.share * self.initial
 
 
@@ -108,9 +107,9 @@ class Calibration:
     def apply(self, p):
         return self.mixture.predict(self.pair(p))
 
-    def learn(self, p, y):
-        self.mixture.learn(self.pair(p), y)
-        self.map.learn(np.array([1.0, math.log(p / (1 - p))]), y)
+    def learn(self, p, y, part=1.0):
+        self.mixture.learn(self.pair(p), y, part)
+        self.map.learn(np.array([1.0, math.log(p / (1 - p))]), y, part)
 
 
 class ReferenceModel:
@@ -148,9 +147,16 @@ class ReferenceModel:
         return self.calibration.apply(self.mixture.predict(self.experts(x, slot)))
 
     def learn(self, x, slot, y):
-        z, experts = self._see(x, slot)
-        self.calibration.learn(self.mixture.predict(experts), y)
-        self.mixture.learn(experts, y)
-        for model in self.logistic:
-            model.learn(z, y)
-        self.rates.outcomes.append((slot, y))
+        self.learn_together([x], [slot], [y])
+
+    def learn_together(self, rows, slots, labels):
+        stated = [self._see(x, slot) for x, slot in zip(rows, slots, strict=True)]
+        said = [self.mixture.predict(experts) for _, experts in stated]
+        last = self.rates.outcomes[-1][1] if self.rates.outcomes else None
+        part = 1 / len(stated)
+        for (z, experts), p, slot, y in zip(stated, said, slots, labels, strict=True):
+            self.calibration.learn(p, y, part)
+            self.mixture.learn(experts, y, part)
+            for model in self.logistic:
+                model.learn(z, y, part)
+            self.rates.outcomes.append((slot, y, last))

@@ -60,6 +60,10 @@ def a_rate_each(random, weekend):
     return np.broadcast_to(random.uniform(0.03, 0.97, (len(weekend), 1)), weekend.shape)
 
 
+def coin_flips(_random, weekend):
+    return np.full(weekend.shape, 0.5)
+
+
 def weekends_off(_random, weekend):
     return np.where(weekend, 0.1, 0.9)
 
@@ -68,7 +72,7 @@ WEEKLY = ModelConfig(N_INPUTS, RATES, retrain_every=7, retrain_window=120)
 
 
 def test_noise_is_not_promoted():
-    inputs, outcome, true = people(1000, 180, a_rate_each, seed=1)
+    inputs, outcome, true = people(1000, 120, a_rate_each, seed=1)
     false = sum(
         is_false_promotion(walk(*columns, WEEKLY), truth)
         for *columns, truth in zip(inputs, outcome, true, strict=True)
@@ -114,3 +118,20 @@ def test_a_generation_serves_until_the_next_promotion():
         assert walked.model.generation == pytest.approx(walked.generation[-1], abs=1)
         served = walked.experts[:, PERSONAL] != walked.experts[:, RATE]
         assert (served == (walked.generation > 0)).all()
+
+
+def test_moments_that_share_an_outcome_do_not_count_as_evidence_many_times():
+    """Coin flips, asked about five times a day: one outcome, five rows that mature together."""
+    moments = 5
+    inputs, outcome, _ = people(200, 120, coin_flips, seed=6)
+    config = ModelConfig(N_INPUTS, RATES, retrain_every=7 * moments)
+    day = np.repeat(np.arange(120), moments)
+    slot = np.tile(np.arange(moments, dtype=np.uint8), 120)
+    learn_at = ((day + 1) * moments).astype(np.uint32)
+    promoted, regret = 0, []
+    for x, y in zip(inputs, outcome, strict=True):
+        walked = walk_forward(x[day], y[day], slot, learn_at, config)
+        promoted += walked.generation[-1] > 0
+        regret.append(expected_loss(walked.probability, 0.5).mean() - np.log(2))
+    assert promoted <= 10
+    assert np.mean(regret) < 0.05

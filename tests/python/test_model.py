@@ -56,9 +56,13 @@ outcomes = st.one_of(
 # --- against the oracle ------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=40), st.integers(0, 10**6))
+steps = st.tuples(st.booleans(), st.integers(0, 2))  # an outcome and its slot
+groups = st.lists(st.lists(steps, min_size=1, max_size=4), max_size=25)
+
+
+@given(groups, st.integers(0, 10**6))
 @settings(max_examples=30)
-def test_does_what_the_plain_model_does(steps, seed):
+def test_does_what_the_plain_model_does(groups, seed):
     random = np.random.default_rng(seed)
     prior = Prior(
         PLAIN,
@@ -67,12 +71,14 @@ def test_does_what_the_plain_model_does(steps, seed):
         experts=random.dirichlet(np.ones(len(EXPERTS))),
     )
     model, reference = Model(PLAIN, prior), ReferenceModel(PLAIN, prior)
-    for positive, slot in steps:
-        x = random.random(N_INPUTS).astype(np.float32)
-        assert model.experts(x, slot) == pytest.approx(reference.experts(x, slot), abs=1e-9)
-        assert model.predict(x, slot) == pytest.approx(reference.predict(x, slot), abs=1e-9)
-        model.learn(x, slot, int(positive))
-        reference.learn(x, slot, int(positive))
+    for group in groups:
+        rows = random.random((len(group), N_INPUTS)).astype(np.float32)
+        labels, slots = ([int(value) for value in column] for column in zip(*group, strict=True))
+        for x, slot in zip(rows, slots, strict=True):
+            assert model.experts(x, slot) == pytest.approx(reference.experts(x, slot), abs=1e-9)
+            assert model.predict(x, slot) == pytest.approx(reference.predict(x, slot), abs=1e-9)
+        model.learn_together(rows, slots, labels)
+        reference.learn_together(rows, slots, labels)
     assert model.weights == pytest.approx(reference.mixture.weights, abs=1e-9)
 
 
@@ -105,6 +111,24 @@ def test_loss_is_bounded_with_the_weights_that_are_served_by_default(sequence):
     weight = Prior(PLAIN).experts
     there = weight > 0
     switching = 2 * len(sequence) * math.log(1 / (1 - PLAIN.share))
+    bound = (own[there] + np.log(1 / weight[there])).min() + math.log(1 / 0.75) + switching
+    assert loss <= bound + 1e-9
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 6)), min_size=1, max_size=40))
+def test_labels_that_become_known_together_count_as_one_and_the_bound_holds(days):
+    """Each day one outcome, told by 1 to 6 moments that mature together."""
+    label = np.concatenate([[int(positive)] * n for positive, n in days]).astype(np.int8)
+    ends = np.cumsum([n for _, n in days])
+    columns = history(len(label))
+    columns |= {"label": label, "learn_at": np.repeat(ends, [n for _, n in days]).astype(np.uint32)}
+    walked = walk_forward(**columns, config=PLAIN)
+    counts = np.concatenate([[1 / n] * n for _, n in days])
+    loss = counts @ losses(walked.probability, label)
+    own = counts @ losses(walked.experts, label)
+    weight = Prior(PLAIN).experts
+    there = weight > 0
+    switching = 2 * len(label) * math.log(1 / (1 - PLAIN.share))
     bound = (own[there] + np.log(1 / weight[there])).min() + math.log(1 / 0.75) + switching
     assert loss <= bound + 1e-9
 
