@@ -73,7 +73,7 @@ static void try_model(bytes file, size_t *accepted) {
     uint64_t *memory;
     float x[54 * 12];
     int8_t label[12];
-    uint8_t slot[12];
+    uint8_t slot[12], outcome[12];
     uint32_t learn_at[12];
     double probability[12];
     inhabit_prediction prediction;
@@ -109,6 +109,11 @@ static void try_model(bytes file, size_t *accepted) {
         free(work);
     }
     known(inhabit_model_learn(memory, size, x, 10, (uint32_t)below(26), (uint32_t)below(3)));
+    for (i = 0; i < rows; i++) {
+        slot[i] = (uint8_t)below(below(4) ? 24 : 26);
+        outcome[i] = (uint8_t)below(below(4) ? 2 : 3);
+    }
+    known(inhabit_model_learn_together(memory, size, x, 10, slot, outcome, below(rows + 1)));
     if (known(inhabit_model_predict(memory, size, x, 10, 0, &prediction)) == INHABIT_OK) {
         INSIST(prediction.probability >= 0.0 && prediction.probability <= 1.0);
         if (known(inhabit_model_save(memory, size, "{}", 2, NULL, 0, &written)) == INHABIT_OK) {
@@ -252,6 +257,7 @@ static void try_pointers(void) {
 
 /* Every number of inputs that there can be, and some that there cannot be. */
 static void try_inputs(void) {
+    const uint8_t first_slot[1] = {0}, positive[1] = {1}, no_outcome[1] = {2};
     uint32_t inputs, accepted = 0;
     float x[64];
     memset(x, 0, sizeof x);
@@ -263,6 +269,12 @@ static void try_inputs(void) {
             uint64_t rates = inputs ? ~(uint64_t)0 >> (64 - inputs) : 0;
             INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, NULL, 0, inputs, rates));
             INSIST_STATUS(INHABIT_OK, inhabit_model_learn(memory, size, x, inputs, 0, 1));
+            INSIST_STATUS(INHABIT_OK, inhabit_model_learn_together(memory, size, x, inputs,
+                                                                   first_slot, positive, 1));
+            INSIST_STATUS(INHABIT_RANGE, inhabit_model_learn_together(memory, size, x, inputs,
+                                                                      positive, no_outcome, 1));
+            INSIST_STATUS(INHABIT_NULL, inhabit_model_learn_together(memory, size, x, inputs, NULL,
+                                                                     positive, 1));
             INSIST_STATUS(INHABIT_OK,
                           inhabit_model_predict(memory, size, x, inputs, 23, &prediction));
             INSIST_STATUS(INHABIT_SIZE,

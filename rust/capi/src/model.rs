@@ -5,7 +5,8 @@ use core::{ffi::c_char, mem::size_of};
 use inhabit_core::{
     checkpoint::Fault,
     generation::{self, CONFIG_LEN, Generation, MAX_WEIGHTS},
-    model::{self, ModelConfig, N_EXPERTS, Scratch},
+    model::{self, MAX_TOGETHER, ModelConfig, N_EXPERTS, Outcome, Scratch},
+    rates::MAX_SLOTS,
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -331,6 +332,59 @@ pub unsafe extern "C" fn inhabit_model_learn(
         unsafe {
             with_model(&mut call, memory, size, |model| {
                 Ok(model.learn(x, slot as usize, outcome == 1)?)
+            })
+        }
+    })
+}
+
+/// Take in the outcomes of moments whose labels became known together.
+///
+/// # Safety
+///
+/// The contract of the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inhabit_model_learn_together(
+    memory: *mut u64,
+    size: usize,
+    x: *const f32,
+    inputs: usize,
+    slot: *const u8,
+    outcome: *const u8,
+    rows: usize,
+) -> Status {
+    answer(|| {
+        let mut call: Call = Call::new();
+        let count = rows.checked_mul(inputs).ok_or(Status::Size)?;
+        // SAFETY: the contract of the header.
+        let (x, slot, outcome) =
+            unsafe { (call.input(x, count)?, call.input(slot, rows)?, call.input(outcome, rows)?) };
+        // Everything is looked at before anything is learnt.
+        if !x.iter().all(|value| value.is_finite()) {
+            return Err(Status::NonFinite);
+        }
+        let in_range = |values: &[u8], end: usize| values.iter().all(|v| usize::from(*v) < end);
+        if !in_range(slot, MAX_SLOTS) || !in_range(outcome, 2) {
+            return Err(Status::Range);
+        }
+        // SAFETY: the contract of the header.
+        unsafe {
+            with_model(&mut call, memory, size, |model| {
+                if inputs != model.config().n_inputs {
+                    return Err(Status::Size);
+                }
+                let mut together = [Outcome { x: &[], slot: 0, positive: false }; MAX_TOGETHER];
+                for first in (0..rows).step_by(MAX_TOGETHER) {
+                    let group = &mut together[..MAX_TOGETHER.min(rows - first)];
+                    for (row, stored) in (first..).zip(&mut *group) {
+                        *stored = Outcome {
+                            x: &x[row * inputs..][..inputs],
+                            slot: usize::from(slot[row]),
+                            positive: outcome[row] == 1,
+                        };
+                    }
+                    model.learn_together(group)?;
+                }
+                Ok(())
             })
         }
     })
