@@ -23,8 +23,10 @@ public struct DecisionPolicy: Hashable, Sendable {
     /// With this probability an allowed reminder is turned into none and the reverse, so that the effect
     /// of reminding can be learnt; 0 switches chance off.
     public var explore = 0.0
-    /// Seed of those draws.
-    public var seed: UInt64 = 0
+    /// Seed of those draws: the same seed draws the same for everybody. `nil` is 0 here; a ``Personalizer``
+    /// draws by a number of its own for each home and subject then, so that chance differs between people,
+    /// habits and days.
+    public var seed: UInt64?
 
     public init() {}
 
@@ -152,7 +154,7 @@ extension DecisionPolicy {
             return decision(.wait, hindrances + [likelihood])
         }
         guard explore > 0 else { return decision(wanted, [likelihood]) }
-        guard uniform(seed: seed, draw: state.draw) < explore else {
+        guard uniform(seed: seed ?? 0, draw: state.draw) < explore else {
             return decision(wanted, [likelihood], 1 - explore)
         }
         let byChance = "by chance (\(percent(explore))), to learn what a reminder changes"

@@ -1,9 +1,14 @@
 import Foundation
 
-/// The digest of `bytes` in lower-case hex (FIPS 180-4).
+/// The digest of `bytes` in lower-case hex.
+func sha256Hex(_ bytes: [UInt8]) -> String {
+    sha256(bytes).map { String(format: "%02x", $0) }.joined()
+}
+
+/// The digest of `bytes` (FIPS 180-4).
 ///
 /// Written out because CryptoKit needs an Apple system and the ids of events must be the same everywhere.
-func sha256Hex(_ bytes: [UInt8]) -> String {
+func sha256(_ bytes: [UInt8]) -> [UInt8] {
     var padded = bytes + [0x80]
     while padded.count % 64 != 56 { padded.append(0) }
     let bits = UInt64(bytes.count) * 8
@@ -15,7 +20,7 @@ func sha256Hex(_ bytes: [UInt8]) -> String {
     for start in stride(from: 0, to: padded.count, by: 64) {
         compress(&state, padded[start..<start + 64])
     }
-    return state.map { String(format: "%08x", $0) }.joined()
+    return state.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * UInt32($0))) } }
 }
 
 private func compress(_ state: inout [UInt32], _ block: ArraySlice<UInt8>) {

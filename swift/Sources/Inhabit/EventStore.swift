@@ -27,6 +27,12 @@ public protocol EventStore: Sendable {
     /// The decisions about a subject made at or after an instant (microseconds since 1970), in order.
     func decisions(subject: String, since: Int64) throws -> [StoredDecision]
 
+    /// The small text stored under a key, such as what makes this home's chance differ from others'.
+    func fact(_ key: String) throws -> String?
+
+    /// Stores a small text under a key, unless there is one already; what is stored now.
+    func setFact(_ key: String, _ value: String) throws -> String
+
     /// Deletes events for good, and every decision they can have told of; the number of events that are gone.
     @discardableResult
     func forget(_ query: EventQuery) throws -> Int
@@ -105,6 +111,7 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     private var byID: [String: UserEvent] = [:]
     private var ordered: [UserEvent] = []
     private var made: [StoredDecision] = []
+    private var facts: [String: String] = [:]
 
     public init() {}
 
@@ -137,6 +144,15 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
         lock.withLock {
             made.filter { $0.subject == subject && $0.decision.at.microseconds >= since }
+        }
+    }
+
+    public func fact(_ key: String) throws -> String? { lock.withLock { facts[key] } }
+
+    public func setFact(_ key: String, _ value: String) throws -> String {
+        lock.withLock {
+            facts[key] = facts[key] ?? value
+            return facts[key] ?? value
         }
     }
 

@@ -78,6 +78,23 @@ public struct Model: Sendable {
         try check(status, argument: "inputs")
     }
 
+    /// Takes in the outcomes of moments that became known together, such as those of one day.
+    ///
+    /// All are judged by what was said before any of them, and count as one outcome together.
+    ///
+    /// - Throws: as ``predict(_:slot:)``; nothing is then learnt.
+    public mutating func learnTogether(_ outcomes: [(inputs: [Float], slot: Int, occurred: Bool)]) throws {
+        let width = HabitFeatures.names.count
+        for (inputs, _, _) in outcomes where inputs.count != width {
+            throw InhabitError.shape(argument: "inputs", expected: width, actual: inputs.count)
+        }
+        let slots = try outcomes.map { UInt8(try Self.slot($0.slot)) }
+        let occurred: [UInt8] = outcomes.map { $0.occurred ? 1 : 0 }
+        let status = inhabit_model_learn_together(
+            &memory, memory.count * 8, outcomes.flatMap(\.inputs), width, slots, occurred, outcomes.count)
+        try check(status, argument: "inputs")
+    }
+
     /// The model as a checkpoint that Python and this package read.
     ///
     /// - Parameter manifest: what it was made from, by convention JSON with sorted keys.

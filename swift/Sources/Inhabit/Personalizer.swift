@@ -167,10 +167,11 @@ public actor Personalizer {
     /// A decision to remind is a reminder: caps and gaps count it from then on.
     ///
     /// - Parameters:
-    ///   - at: as of this instant; by default now.
-    ///   - isKept: false only looks.
+    ///   - at: looks at the log as of this instant, with what is learnt by now; by default now.
+    ///   - isKept: by default a decision about now is kept, one about another time is not: it was made with
+    ///     hindsight.
     /// - Throws: ``InhabitError``
-    public func decide(at: LocalInstant? = nil, isKept: Bool = true) throws -> Decision {
+    public func decide(at: LocalInstant? = nil, isKept: Bool? = nil) throws -> Decision {
         let look = try look(at)
         let (moment, now) = (look.question.moment, look.question.now)
         let since = now.microseconds - 2 * microsecondsPerDay
@@ -186,8 +187,8 @@ public actor Personalizer {
         state.previousZone = predicted?.decision.zone
         state.generation = try served().number
         state.draw = Int64(moment.day + daysBefore1970) * 256 + Int64(moment.slot)
-        let decision = try settings.policy.decide(state)
-        if isKept {
+        let decision = try ownPolicy().decide(state)
+        if isKept ?? (at == nil) {
             try store.append(
                 StoredDecision(
                     subject: subject, decision: decision, slot: moment.slot, windowStart: moment.windowStart,
@@ -209,6 +210,17 @@ public actor Personalizer {
             let toCome = try question.updated(atFirst, by: store)
             return (question, known, min(max(toCome, 1 - Self.sure), Self.sure))
         }
+    }
+
+    /// The policy, with a seed of this home and subject if it explores and has none.
+    private func ownPolicy() throws -> DecisionPolicy {
+        guard settings.policy.explore > 0, settings.policy.seed == nil else { return settings.policy }
+        let fresh = (0..<16).map { _ in String(format: "%02x", UInt8.random(in: 0...255)) }.joined()
+        let salt = try store.fact("salt") ?? store.setFact("salt", fresh)
+        let digest = sha256(Array("\(salt)\n\(subject)".utf8))
+        var policy = settings.policy
+        policy.seed = digest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        return policy
     }
 
     /// When reminders were given lately, decided here or told by the app.
@@ -283,7 +295,7 @@ public actor Personalizer {
     /// Puts what a walk has learnt in service.
     private func keep(_ generation: Generation) throws -> Training {
         let isNew = loaded()?.generation != generation
-        let isAnything = try generation.decodedManifest().counts["moments"] != 0
+        let isAnything = try generation.decodedManifest().counts["labels"] != 0
         if isNew && isAnything { try generations.save(generation) }
         try unfinished.purge()
         serving = nil

@@ -98,6 +98,19 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         try withConnection { try OffsetRuns($0).changes(since: since, before: end) }
     }
 
+    public func fact(_ key: String) throws -> String? {
+        let rows = try withConnection { try $0.run("SELECT value FROM meta WHERE key = ?", [.text(key)]) }
+        return rows.first?.first?.text
+    }
+
+    public func setFact(_ key: String, _ value: String) throws -> String {
+        try withConnection {
+            let sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            try $0.run(sql, [.text(key), .text(value)])
+            return try $0.run("SELECT value FROM meta WHERE key = ?", [.text(key)]).first?.first?.text ?? value
+        }
+    }
+
     public func append(_ stored: StoredDecision) throws {
         let decision = stored.decision
         let reasons = try JSONEncoder().encode(decision.reasons)

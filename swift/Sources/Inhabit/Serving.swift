@@ -28,9 +28,10 @@ struct Serving {
             let isNew = (walked..<moments.count).contains(samples.learnAt[row])
             return isNew && samples.matured[row] && labels[row] != .unknown
         }
-        for row in due.sorted(by: { (samples.learnAt[$0], $0) < (samples.learnAt[$1], $1) }) {
-            try model.learn(
-                samples.features[row].inputs, slot: moments[row].slot, occurred: labels[row] == .positive)
+        let byTime = Dictionary(grouping: due) { samples.learnAt[$0] }
+        for (_, rows) in byTime.sorted(by: { $0.key < $1.key }) {
+            try model.learnTogether(
+                rows.map { (samples.features[$0].inputs, moments[$0].slot, labels[$0] == .positive) })
         }
         if let last = moments.last { after = last.at.microseconds }
         let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])

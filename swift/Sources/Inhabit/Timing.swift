@@ -32,6 +32,7 @@ enum Timing {
 
     /// The probability given that it has not happened yet.
     static func stillToCome(_ probability: Double, share: Double) -> Double {
+        if share == 1 { return probability }  // exactly what was said, not nearly
         let toCome = probability * share
         return toCome / (toCome + 1 - probability)
     }

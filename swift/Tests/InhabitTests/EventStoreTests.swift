@@ -96,6 +96,14 @@ class EventStoreLaws: XCTestCase {
         }
     }
 
+    func testKeepsTheFirstOfAFact() throws {
+        let store = try makeStore()
+        XCTAssertNil(try store.fact("salt"))
+        XCTAssertEqual(try store.setFact("salt", "a"), "a")
+        XCTAssertEqual(try store.setFact("salt", "b"), "a")
+        XCTAssertEqual(try store.fact("salt"), "a")
+    }
+
     func testKnowsItsFirstOccurrence() throws {
         let store = try makeStore()
         XCTAssertNil(try store.firstOccurrence(subject: "run", recordedBefore: never))

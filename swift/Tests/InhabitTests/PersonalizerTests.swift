@@ -128,6 +128,30 @@ final class PersonalizerTests: XCTestCase {
         XCTAssertEqual(generation, expected)
     }
 
+    func testChanceDiffersBetweenHomesAndSubjectsAndIsKept() async throws {
+        var settings = Personalizer.Settings()
+        settings.policy.explore = 0.5
+        settings.policy.quietHours = nil
+        settings.policy.minimumGap = 0
+        settings.policy.maximumPerDay = 1000
+        func draws(_ subject: String, _ home: URL) async throws -> [Decision.Action] {
+            let clock = TestClock()
+            let me = try Personalizer.open(subject: subject, home: home, settings: settings, clock: { clock.now })
+            var actions: [Decision.Action] = []
+            for day in 1...40 {
+                clock.now = march(day, 9)
+                actions.append(try await me.decide(isKept: false).action)
+            }
+            return actions
+        }
+        let (home, other) = (try temporaryFolder(), try temporaryFolder())
+        let (run, read) = (try await draws("run", home), try await draws("read", home))
+        let (again, elsewhere) = (try await draws("run", home), try await draws("run", other))
+        XCTAssertEqual(run, again)
+        XCTAssertNotEqual(run, read)
+        XCTAssertNotEqual(run, elsewhere)
+    }
+
     func testForgettingIsExact() async throws {
         let events = try self.events(days: 60)
         let since = march(40, 0)
