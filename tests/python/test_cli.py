@@ -323,7 +323,9 @@ def test_replay(home, window, missing):
     assert {row.split(",")[0] for row in rows} == {"ada", "ben"}
     assert all(0 < float(row.split(",")[4]) < 1 for row in rows)
     assert {"log_loss", "brier", "auc", "calibration_error"} < set(summary["base_rate"])
-    assert "running base rate" in run("replay", "events.csv", "--window", window).output
+    table = run("replay", "events.csv", "--window", window).output
+    assert "running base rate" in table
+    assert "log losses of probabilities within [0.01, 0.99]" in table
 
 
 def test_priors_travel_as_files(home):

@@ -277,7 +277,8 @@ def replay(
     """Evaluate honestly: predict each moment in FILE from what was recorded before it, then learn.
 
     Each user and subject is a person of its own. The running base rate stands beside the model on
-    the same rows; the first seven observations are learnt from, not scored.
+    the same rows; the first seven observations are learnt from, not scored. Log losses are of
+    probabilities within [0.01, 0.99], the other scores of the probabilities as they are.
     """
     from inhabit.evaluation import replay as run, write_csv  # noqa: I001, PLC0415 - slow to import
 
@@ -350,7 +351,15 @@ def _summary_table(summary: Summary) -> Table:
         f"{summary.people} people, {summary.rows} moments, {summary.scored} scored, "
         f"{_number(100 * summary.positive_rate, 0)} % positive"
     )
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    caption = "log losses of probabilities within [0.01, 0.99]"
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("")
     table.add_column("inhabit", justify="right", style="bold")
     table.add_column("running base rate", justify="right")
