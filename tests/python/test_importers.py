@@ -98,6 +98,50 @@ def test_columns_in_any_order_with_others_between(write):
     assert unknown.value is None
 
 
+def test_blanks_around_cells_are_not_part_of_them(write):
+    path = write(
+        "user , subject, occurred_at, kind, value\n"
+        "ann, run , 2026-03-01T06:00:00Z, habit_completed , 2.5 \n"
+        'ann, "run, fast", 2026-03-02T06:00:00Z,\thabit_completed\u00a0, \n'
+        " , , , , \n"
+    )
+    records = list(importers.read_csv(path))
+    run, fast = rows_of(records)
+    assert {record.user for record in records} == {"ann"}
+    assert (run.subject, run.kind, run.value) == ("run", "habit_completed", 2.5)
+    assert (fast.subject, fast.kind, fast.value) == ("run, fast", "habit_completed", None)
+
+
+def test_blanks_in_a_file_with_a_quoted_header_are_meant(write):
+    path = write('"occurred_at","kind","subject"\n"2026-03-01T06:00:00Z","x"," run "\n')
+    (row,) = rows_of(importers.read_csv(path))
+    assert row.subject == " run "
+
+
+def test_names_with_blanks_around_them_come_back(tmp_path):
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    events = EventColumns.from_rows(
+        EventRow.checked("x", at, subject=name) for name in ("run ", "\u2003run", " ", "")
+    )
+    with (tmp_path / "events.csv").open("w", encoding="utf-8", newline="") as file:
+        importers.write_csv(file, events)
+    assert rows_of(importers.read_csv(tmp_path / "events.csv")) == list(events.rows())
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.jsonl"])
+def test_two_clocks_that_disagree_lose_nothing(write, name):
+    """What was recorded, as another clock says, before it happened was recorded as it happened."""
+    texts = {
+        "events.csv": "occurred_at,recorded_at,kind\n"
+        "2026-03-01T07:00:01+01:00,2026-03-01T06:00:00Z,x\n",
+        "events.jsonl": '{"occurred_at": "2026-03-01T07:00:01+01:00", '
+        '"recorded_at": "2026-03-01T06:00:00Z", "kind": "x"}\n',
+    }
+    (row,) = rows_of(importers.read_file(write(texts[name], name)))
+    assert row.recorded_at_us == row.occurred_at_us
+    assert row.utc_offset_s == 3_600
+
+
 def test_importing_twice_adds_nothing(write, log):
     text = HEADER + "".join(
         f"ann,run,2026-03-{day:02}T07:30:00+01:00,habit_completed,\n" for day in range(1, 31)
@@ -193,6 +237,7 @@ def test_a_strict_import_keeps_what_was_there_before(write, log):
         ("time,event\n", "occurred_at and kind not found in time,event"),
         ("occurred_at,kind,kind\n", "kind stands in the first line twice"),
         ("2026-03-01T06:00Z,app_opened\n", "first line must name the columns user,subject"),
+        ("occurred_at,kind\n".encode("utf-16"), "not UTF-8, but UTF-16 perhaps: save it as"),
     ],
 )
 def test_a_file_without_the_right_header(write, text, reason):

@@ -3,8 +3,12 @@
 Columns (CSV) and keys (JSON Lines) are the same: ``user``, ``subject``,
 ``occurred_at``, ``kind``, ``value``, ``recorded_at``, ``id``. Only
 ``occurred_at`` (ISO 8601 with a UTC offset) and ``kind`` must be there;
-``recorded_at`` is ``occurred_at`` unless given; two rows without an ``id``
-that say the same are one event. Columns of other names are ignored.
+``recorded_at`` is ``occurred_at`` unless given, and where it is earlier (two
+clocks that disagree); two rows without an ``id`` that say the same are one
+event. Columns of other names are ignored.
+
+Blanks around a cell of a CSV are not part of it. In a file whose header is
+quoted they are: that is how `write_csv` keeps a name that ends with a blank.
 """
 
 from __future__ import annotations
@@ -71,7 +75,10 @@ def read_csv(path: str | os.PathLike[str]) -> Iterator[Record | BadRow]:
 
 def _csv_rows(file: TextIO, path: Path) -> Iterator[Record | BadRow]:
     first = file.readline()
+    if "\0" in first:
+        raise ImportFailure(f"{path} is not UTF-8, but UTF-16 perhaps: save it as CSV in UTF-8")
     delimiter = max(",;\t", key=first.count)
+    literal = first.startswith('"')
     header = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
     place = _places(header, path)
     user_at, subject_at, occurred_at, kind_at, value_at, recorded_at, id_at = (
@@ -79,7 +86,7 @@ def _csv_rows(file: TextIO, path: Path) -> Iterator[Record | BadRow]:
     )
     assert occurred_at is not None
     assert kind_at is not None
-    reader = csv.reader(file, delimiter=delimiter)
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=not literal)
     while True:
         try:
             cells = next(reader)
@@ -89,6 +96,8 @@ def _csv_rows(file: TextIO, path: Path) -> Iterator[Record | BadRow]:
             yield BadRow(reader.line_num + 1, str(error))
             continue
         line = reader.line_num + 1  # the header has been read already
+        if not literal:
+            cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
         if len(cells) != len(header):
@@ -141,11 +150,14 @@ def _row(
     recorded_at: str | None,
     id: str | None,  # noqa: A002
 ) -> EventRow:
+    occurred = parse_time("occurred_at", occurred_at)
+    # Two clocks may disagree about a second, but no event is known before it happens.
+    recorded = max(occurred, parse_time("recorded_at", recorded_at)) if recorded_at else None
     return EventRow.checked(
         kind,
-        parse_time("occurred_at", occurred_at),
+        occurred,
         subject=subject,
-        recorded_at=parse_time("recorded_at", recorded_at) if recorded_at else None,
+        recorded_at=recorded,
         value=value,
         id=id or None,
     )
@@ -216,7 +228,10 @@ def write_csv(file: TextIO, events: EventColumns, *, user: str = "") -> None:
     user : str, default ""
         What to write in the column ``user``.
     """
-    writer = csv.writer(file, lineterminator="\n")
+    names = (user, *events.kinds, *events.subjects, *events.id.tolist())
+    literal = any(name != name.strip() for name in names)
+    quoting = csv.QUOTE_ALL if literal else csv.QUOTE_MINIMAL
+    writer = csv.writer(file, lineterminator="\n", quoting=quoting)
     writer.writerow(_COLUMNS)
     for row in events.rows():
         occurred_at, recorded_at = _times(row)
