@@ -556,10 +556,16 @@ class Model:
         """Return what each of `EXPERTS` says."""
     def learn(self, x: ArrayLike, slot: int, label: int) -> None:
         """Take in the label (1 or 0) of a moment with these inputs."""
-    def learn_together(self, X: ArrayLike, slot: Sequence[int], label: Sequence[int]) -> None:
+    def learn_together(
+        self,
+        X: ArrayLike,
+        slot: Sequence[int],
+        label: Sequence[int],
+        late: Sequence[bool] | None = None,
+    ) -> None:
         """Take in the labels of moments that became known together, such as those of one day.
 
-        All are judged by what was said before any of them, and count as one outcome together.
+        All are judged before any is learnt, and count as one outcome together.
 
         Parameters
         ----------
@@ -567,6 +573,9 @@ class Model:
         slot : sequence of int, length n
         label : sequence of int, length n
             1 or 0.
+        late : sequence of bool, length n, optional
+            Whether other labels were learnt between the moment and now, as happens where windows
+            begin only after the next moment. By default none is.
         """
     def network_input(self, x: ArrayLike) -> NDArray[np.float32]:
         """Return what the networks see of `x`: half the log odds of rates, the rest as it is."""

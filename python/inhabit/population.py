@@ -59,7 +59,7 @@ __all__ = [
     "walk_many",
 ]
 
-_STATE_BEFORE_LOGISTIC: Final = 88
+_STATE_BEFORE_LOGISTIC: Final = 175
 """Where the steady logistic model begins in the state of a model (``rust/core/src/model.rs``)."""
 
 _OVERRELAXATION: Final = 1.8

@@ -85,11 +85,12 @@ class Serving:
         table = self._questions.samples(now_us)
         walked = int(np.searchsorted(table.moments.at_us, self.after_us, side="right"))
         due = (table.learn_at >= walked) & (table.learn_at < len(table))
-        rows = np.flatnonzero(due & (table.matured_label >= 0))
-        rows = rows[np.argsort(table.learn_at[rows], kind="stable")]
-        for together in np.split(rows, np.flatnonzero(np.diff(table.learn_at[rows])) + 1):
-            slot, label = table.slot[together].tolist(), table.label[together].tolist()
-            self.model.learn_together(table.features[together], slot, label)
+        known = table.matured_label >= 0
+        for at in np.unique(table.learn_at[due & known]):
+            rows = np.flatnonzero(known & (table.learn_at == at))
+            before = table.learn_at[known & (table.learn_at < at)].max(initial=0)
+            slot, label = table.slot[rows].tolist(), table.label[rows].tolist()
+            self.model.learn_together(table.features[rows], slot, label, (before > rows).tolist())
         if len(table):
             self.after_us = int(table.moments.at_us[-1])
         self._next_us = self._questions.next_moment_us(now_us, offset_s)

@@ -185,7 +185,10 @@ def test_a_walk_is_predicting_and_learning_in_turn(columns):
     n = len(label)
     for t in range(n + 1):
         known = np.flatnonzero((learn_at == t) & (label >= 0))
-        model.learn_together(rows[known], slot[known].tolist(), label[known].tolist())
+        late = learn_at[(learn_at < t) & (label >= 0)].max(initial=0) > known
+        model.learn_together(
+            rows[known], slot[known].tolist(), label[known].tolist(), late.tolist()
+        )
         if t < n:
             assert model.predict(rows[t], int(slot[t])) == walked.probability[t]
             assert (model.experts(rows[t], int(slot[t])) == walked.experts[t]).all()
@@ -211,6 +214,16 @@ def test_labels_that_become_known_together_are_judged_before_any_is_learnt():
         promotions += walked.model.generation
     assert np.mean(gained) > -0.03
     assert promotions <= 1
+
+
+def test_a_label_that_comes_late_teaches_what_its_moment_could_know():
+    """Every second time, and the label is known only after the next: still, it is learnt."""
+    n = 120
+    label = (np.arange(n) % 2).astype(np.int8)
+    x = np.full((n, N_INPUTS), 0.5, dtype=np.float32)
+    learn_at = np.minimum(np.arange(n) + 2, n).astype(np.uint32)
+    p = walk_forward(x, label, np.zeros(n, np.uint8), learn_at, config=SMALL).probability
+    assert losses(p, label)[60:].mean() < 0.05
 
 
 @given(histories, st.integers(0, 40))

@@ -12,7 +12,8 @@
 //! the checkpoint: writing it to a file and reading it back resumes with the same bits.
 //!
 //! # State
-//! In order: retrainings so far (1), running rates ([`rates`], 87), the steady, the quick and the bold
+//! In order: retrainings so far (1), running rates ([`rates`], 87), the same before the outcomes that
+//! were learnt last (87), the steady, the quick and the bold
 //! logistic model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
 //! ([`EXPERTS`]), calibration (7), gate (6).
 
@@ -180,7 +181,7 @@ impl ModelConfig {
     /// Length of [`Memory::state`].
     #[must_use]
     pub const fn n_state(&self) -> usize {
-        1 + rates::LEN
+        1 + 2 * rates::LEN
             + N_LOGISTIC * logistic::len(self.n_weights())
             + N_EXPERTS
             + calibration::LEN
@@ -374,6 +375,7 @@ pub struct Model<'m> {
 struct Parts<'a> {
     retrainings: &'a mut f64,
     rates: &'a mut [f64],
+    rates_before: &'a mut [f64],
     /// One behind the other.
     logistic: &'a mut [f64],
     weights: &'a mut [f64],
@@ -385,6 +387,7 @@ struct Parts<'a> {
 struct View<'a> {
     retrainings: f64,
     rates: &'a [f64],
+    rates_before: &'a [f64],
     logistic: &'a [f64],
     weights: &'a [f64],
     calibration: &'a [f64],
@@ -400,6 +403,9 @@ pub struct Outcome<'a> {
     pub slot: usize,
     /// Whether the target occurred in its window.
     pub positive: bool,
+    /// Whether other outcomes were learnt between the moment and now, as with windows that begin
+    /// only after the next moment.
+    pub late: bool,
 }
 
 /// The most outcomes that [`Model::learn_together`] takes in at once.
@@ -443,6 +449,7 @@ impl<'m> Model<'m> {
         let parts = model.parts();
         *parts.retrainings = 0.0;
         rates::reset(parts.rates);
+        rates::reset(parts.rates_before);
         for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
             logistic::reset(state, prior.gaussian(n, i));
         }
@@ -484,6 +491,7 @@ impl<'m> Model<'m> {
             });
         }
         rates::check(view.rates)?;
+        rates::check(view.rates_before)?;
         for state in view.logistic.chunks_exact(logistic::len(config.n_weights())) {
             logistic::check(state, config.n_weights())?;
         }
@@ -516,7 +524,7 @@ impl<'m> Model<'m> {
     pub fn predict(&self, x: &[f32], slot: usize) -> Result<Prediction> {
         self.check_input(x, slot)?;
         let mut z = [0.0; logistic::MAX_WEIGHTS];
-        let seen = self.see(x, slot, &mut z);
+        let seen = self.see(self.view().rates, x, slot, &mut z);
         Ok(self.prediction(&seen, x))
     }
 
@@ -525,15 +533,15 @@ impl<'m> Model<'m> {
     /// # Errors
     /// As [`predict`](Self::predict); nothing is then changed.
     pub fn learn(&mut self, x: &[f32], slot: usize, outcome: bool) -> Result<()> {
-        self.learn_together(&[Outcome { x, slot, positive: outcome }])
+        self.learn_together(&[Outcome { x, slot, positive: outcome, late: false }])
     }
 
     /// Takes in the outcomes of moments whose labels became known together, in time order.
     ///
     /// The order matters, and is the whole of the bookkeeping: every part is first judged by what it
     /// says without any of these outcomes (weights, calibration, gate), and then learns from them.
-    /// Where labels become known late, that is with what was learnt between the moment and now, but
-    /// never with the outcome itself.
+    /// A [late](Outcome::late) one sees the rates of before the last call, as its moment did: what came
+    /// between is not to be had when it counts.
     /// Windows that end together tell of the same events, so `m` outcomes count as `1 / m` each.
     /// More than [`MAX_TOGETHER`] are taken in by groups of that many.
     ///
@@ -543,19 +551,38 @@ impl<'m> Model<'m> {
         for outcome in outcomes {
             self.check_input(outcome.x, outcome.slot)?;
         }
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let rates = self.rates();
         for group in outcomes.chunks(MAX_TOGETHER) {
             self.learn_group(group);
         }
+        self.set_rates_before(&rates);
         Ok(())
     }
 
+    /// The running rates now.
+    pub(crate) fn rates(&self) -> [f64; rates::LEN] {
+        let mut rates = [0.0; rates::LEN];
+        rates.copy_from_slice(self.view().rates);
+        rates
+    }
+
+    /// Ends what [`rates`](Self::rates) began: those are the rates of before the last outcomes.
+    pub(crate) fn set_rates_before(&mut self, rates: &[f64; rates::LEN]) {
+        self.parts().rates_before.copy_from_slice(rates);
+    }
+
     /// Takes in 1 to [`MAX_TOGETHER`] outcomes that were checked.
-    fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
+    pub(crate) fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
         #[allow(clippy::cast_precision_loss)]
         let part = 1.0 / outcomes.len() as f64;
         let mut stated = [Stated::NOTHING; MAX_TOGETHER];
         for (stated, outcome) in stated.iter_mut().zip(outcomes) {
-            let seen = self.see(outcome.x, outcome.slot, &mut stated.z);
+            let view = self.view();
+            let rates = if outcome.late { view.rates_before } else { view.rates };
+            let seen = self.see(rates, outcome.x, outcome.slot, &mut stated.z);
             (stated.last, stated.said) = (seen.rates.last, self.prediction(&seen, outcome.x));
             stated.challenger = self.challenger(outcome.x);
         }
@@ -746,8 +773,8 @@ impl<'m> Model<'m> {
     /// What the experts see of `x`. The logistic models: the constant; the overall rate's log odds; those
     /// of the other rates relative to it; the last outcomes around 0; the prior network relative to the
     /// overall rate (0 without one); the inputs, rates likewise relative, the others as they are.
-    fn see<'z>(&self, x: &[f32], slot: usize, z: &'z mut [f64]) -> Seen<'z> {
-        let rates = rates::read(self.view().rates, slot);
+    fn see<'z>(&self, rates: &[f64], x: &[f32], slot: usize, z: &'z mut [f64]) -> Seen<'z> {
+        let rates = rates::read(rates, slot);
         let network = self.prior.network.map(|parameters| self.network_says(parameters, x));
         let overall = log_odds(rates.overall, LOGISTIC_CLIP);
         let relative = |rate| log_odds(rate, LOGISTIC_CLIP) - overall;
@@ -773,21 +800,39 @@ impl<'m> Model<'m> {
     fn view(&self) -> View<'_> {
         let (retrainings, rest) = self.memory.state.split_at(1);
         let (rates, rest) = rest.split_at(rates::LEN);
+        let (rates_before, rest) = rest.split_at(rates::LEN);
         let n = N_LOGISTIC * logistic::len(self.config.n_weights());
         let (logistic, rest) = rest.split_at(n);
         let (weights, rest) = rest.split_at(N_EXPERTS);
         let (calibration, gate) = rest.split_at(calibration::LEN);
-        View { retrainings: retrainings[0], rates, logistic, weights, calibration, gate }
+        View {
+            retrainings: retrainings[0],
+            rates,
+            rates_before,
+            logistic,
+            weights,
+            calibration,
+            gate,
+        }
     }
 
     fn parts(&mut self) -> Parts<'_> {
         let (retrainings, rest) = self.memory.state.split_at_mut(1);
         let (rates, rest) = rest.split_at_mut(rates::LEN);
+        let (rates_before, rest) = rest.split_at_mut(rates::LEN);
         let n = N_LOGISTIC * logistic::len(self.config.n_weights());
         let (logistic, rest) = rest.split_at_mut(n);
         let (weights, rest) = rest.split_at_mut(N_EXPERTS);
         let (calibration, gate) = rest.split_at_mut(calibration::LEN);
-        Parts { retrainings: &mut retrainings[0], rates, logistic, weights, calibration, gate }
+        Parts {
+            retrainings: &mut retrainings[0],
+            rates,
+            rates_before,
+            logistic,
+            weights,
+            calibration,
+            gate,
+        }
     }
 }
 

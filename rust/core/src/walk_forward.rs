@@ -102,12 +102,16 @@ pub fn walk(
     }
     let mut learnt = 0;
     let mut trained = 0;
+    // The row before which labels were learnt last: later than a row, that row's outcome is late.
+    let mut learnt_last = None;
     for (t, &head) in first.iter().enumerate() {
         if t == rows.end && t < n {
             break;
         }
         let is_new = if t < n { t >= rows.start } else { rows.start < n };
-        let mut together = [Outcome { x: &[], slot: 0, positive: false }; MAX_TOGETHER];
+        let (learnt_before, rates_before) = (learnt_last, model.rates());
+        let mut together =
+            [Outcome { x: &[], slot: 0, positive: false, late: false }; MAX_TOGETHER];
         let mut waiting = 0;
         let mut j = head;
         while j != END {
@@ -120,19 +124,28 @@ pub fn walk(
                 x: row(i),
                 slot: usize::from(history.slot[i]),
                 positive: history.label[i] == 1,
+                late: learnt_before.is_some_and(|before| before > i),
             };
             model
                 .network_input(outcome.x, &mut workspace.inputs[learnt * n_inputs..][..n_inputs])?;
+            learnt_last = Some(t);
             workspace.outcomes[learnt] = f32::from(u8::from(outcome.positive));
             learnt += 1;
             together[waiting] = outcome;
             waiting += 1;
             if waiting == MAX_TOGETHER {
-                learn_if(is_new, model, &together)?;
+                if is_new {
+                    model.learn_group(&together);
+                }
                 waiting = 0;
             }
         }
-        learn_if(is_new, model, &together[..waiting])?;
+        if is_new && waiting > 0 {
+            model.learn_group(&together[..waiting]);
+        }
+        if is_new && learnt_last == Some(t) {
+            model.set_rates_before(&rates_before);
+        }
         if learnt - trained >= model.config().retrain_every as usize {
             trained = learnt;
             let from = learnt.saturating_sub(model.config().retrain_window as usize);
@@ -149,10 +162,6 @@ pub fn walk(
         }
     }
     Ok(())
-}
-
-fn learn_if(is_new: bool, model: &mut Model<'_>, together: &[Outcome<'_>]) -> Result<()> {
-    if is_new { model.learn_together(together) } else { Ok(()) }
 }
 
 /// Refuses what does not fit together; returns the number of rows.

@@ -383,29 +383,31 @@ impl Model {
         self.with(|model| model.learn(x, slot, label == 1))
     }
 
-    #[pyo3(signature = (X, slot, label))]
+    #[pyo3(signature = (X, slot, label, late=None))]
     #[allow(non_snake_case, clippy::needless_pass_by_value)]
     fn learn_together(
         &self,
         X: &Bound<'_, PyAny>,
         slot: Vec<usize>,
         label: Vec<i64>,
+        late: Option<Vec<bool>>,
     ) -> PyResult<()> {
         let x = Floats::read("X", X)?;
         let n = x.rows_of(self.config.n_inputs)?;
-        if slot.len() != n || label.len() != n {
-            let (slots, labels) = (slot.len(), label.len());
-            let message =
-                format!("slot, label: expected one per row of X ({n}), got {slots} and {labels}");
-            return Err(ShapeError::new_err(message));
+        let late = late.unwrap_or_else(|| vec![false; n]);
+        for (name, actual) in [("slot", slot.len()), ("label", label.len()), ("late", late.len())] {
+            if actual != n {
+                let message = format!("{name}: expected one per row of X, {n}, got {actual}");
+                return Err(ShapeError::new_err(message));
+            }
         }
         if let Some(wrong) = label.iter().find(|label| !(0..=1).contains(*label)) {
             return Err(ConfigError::new_err(format!("label: expected 1 or 0, got {wrong}")));
         }
         let rows = x.as_slice().chunks_exact(self.config.n_inputs);
         let outcomes: Vec<_> = rows
-            .zip(slot.iter().zip(&label))
-            .map(|(x, (&slot, &label))| Outcome { x, slot, positive: label == 1 })
+            .zip(slot.iter().zip(&label).zip(&late))
+            .map(|(x, ((&slot, &label), &late))| Outcome { x, slot, positive: label == 1, late })
             .collect();
         self.with(|model| model.learn_together(&outcomes))
     }
