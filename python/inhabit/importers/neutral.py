@@ -230,8 +230,9 @@ def write_csv(file: TextIO, events: EventColumns, *, user: str = "") -> None:
     """
     names = (user, *events.kinds, *events.subjects, *events.id.tolist())
     literal = any(name != name.strip() for name in names)
-    quoting = csv.QUOTE_ALL if literal else csv.QUOTE_MINIMAL
-    writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL if literal else csv.QUOTE_MINIMAL
+    )
     writer.writerow(_COLUMNS)
     for row in events.rows():
         occurred_at, recorded_at = _times(row)
