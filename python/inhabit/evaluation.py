@@ -98,7 +98,13 @@ class Predictions:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Rows that are scored: those with a label, after the first seven of each person."""
+        """Rows that are scored: those with a label, after the first seven of each person.
+
+        Explicit evidence is scored although the window is still open at the end of the log: at most
+        the windows that hold its end. There a positive is known and a silence is not, so of a short
+        log of nothing but targets a positive too many is counted, for the model and the base rate
+        alike. Nothing is learnt from it: that waits until the window has closed.
+        """
         scored: NDArray[np.bool_] = (self.label != UNKNOWN) & (self.earlier >= BURN_IN)
         return scored
 
@@ -174,7 +180,8 @@ def replay(
 def subjects_of(events: EventColumns, target: Target) -> list[str]:
     """Return the subjects of which the target, or an explicit skip, ever occurs.
 
-    Of a person with neither, all subjects: the log may show that it never happened.
+    Of a person with neither, all subjects: the log may show that it never happened. So the rows of
+    a log that is cut off before the first target are about other subjects than later.
     """
     kinds = (target.kind,) if target.skip_kind is None else (target.kind, target.skip_kind)
     told = np.unique(events.subject[events.is_kind(*kinds)])

@@ -49,6 +49,7 @@ __all__ = [
 US_PER_SECOND: Final = 1_000_000
 US_PER_DAY: Final = 86_400 * US_PER_SECOND
 MAX_SLOTS: Final = 24
+MAX_WINDOW_US: Final = 366 * US_PER_DAY
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 # Offsets lie within +-24 h: three days on each side hold every local day an instant can touch.
@@ -73,12 +74,12 @@ class Window:
     name : str
         One of the three names above, or ``"duration"``.
     duration_us : int, default 0
-        Length in microseconds; only for ``"duration"``.
+        Length in microseconds, up to 366 days; only for ``"duration"``.
 
     Raises
     ------
     ConfigError
-        If the name is unknown, or the duration is not positive.
+        If the name is unknown, or the duration is not positive or longer than 366 days.
     """
 
     name: str
@@ -94,6 +95,10 @@ class Window:
             raise ConfigError(
                 f"window: expected a positive length for a duration and none otherwise, "
                 f"got {self.name!r} with {self.duration_us} us"
+            )
+        if self.duration_us > MAX_WINDOW_US:
+            raise ConfigError(
+                f"window: expected at most {MAX_WINDOW_US // US_PER_DAY}d, got {self}"
             )
 
     @classmethod
@@ -416,6 +421,13 @@ def moments_of_log(
     -------
     Moments
         Empty if there are no events.
+
+    Notes
+    -----
+    The first window reaches the first event, so in a log of nothing but targets it is positive by
+    construction, and so is the last one where it is labelled. Of moments at or before the first
+    event nothing was recorded yet: a later record with another offset may still move the end of
+    their windows, and so add or remove the very first one.
     """
     own = events if subject is None else events.of_subject(subject)
     if not len(own):

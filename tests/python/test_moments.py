@@ -71,7 +71,9 @@ def test_a_duration_is_a_window():
     assert Window.parse(timedelta(hours=6)) == Window.parse("6h")
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "0h", "-1h", "6", "h", "next day", "1.5h"])
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "0h", "-1h", "6", "h", "next day", "1.5h", "367d", "999999d"]
+)
 def test_other_windows_are_refused(text):
     with pytest.raises(ConfigError, match="window: expected"):
         Window.parse(text)
