@@ -73,7 +73,7 @@ static void try_model(bytes file, size_t *accepted) {
     uint64_t *memory;
     float x[54 * 12];
     int8_t label[12];
-    uint8_t slot[12], outcome[12];
+    uint8_t slot[12], outcome[12], late[12];
     uint32_t learn_at[12];
     double probability[12];
     inhabit_prediction prediction;
@@ -112,8 +112,9 @@ static void try_model(bytes file, size_t *accepted) {
     for (i = 0; i < rows; i++) {
         slot[i] = (uint8_t)below(below(4) ? 24 : 26);
         outcome[i] = (uint8_t)below(below(4) ? 2 : 3);
+        late[i] = (uint8_t)below(2);
     }
-    known(inhabit_model_learn_together(memory, size, x, 10, slot, outcome, below(rows + 1)));
+    known(inhabit_model_learn_together(memory, size, x, 10, slot, outcome, late, below(rows + 1)));
     if (known(inhabit_model_predict(memory, size, x, 10, 0, &prediction)) == INHABIT_OK) {
         INSIST(prediction.probability >= 0.0 && prediction.probability <= 1.0);
         if (known(inhabit_model_save(memory, size, "{}", 2, NULL, 0, &written)) == INHABIT_OK) {
@@ -270,11 +271,11 @@ static void try_inputs(void) {
             INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, NULL, 0, inputs, rates));
             INSIST_STATUS(INHABIT_OK, inhabit_model_learn(memory, size, x, inputs, 0, 1));
             INSIST_STATUS(INHABIT_OK, inhabit_model_learn_together(memory, size, x, inputs,
-                                                                   first_slot, positive, 1));
+                                                                   first_slot, positive, positive, 1));
             INSIST_STATUS(INHABIT_RANGE, inhabit_model_learn_together(memory, size, x, inputs,
-                                                                      positive, no_outcome, 1));
+                                                                      positive, no_outcome, positive, 1));
             INSIST_STATUS(INHABIT_NULL, inhabit_model_learn_together(memory, size, x, inputs, NULL,
-                                                                     positive, 1));
+                                                                     positive, positive, 1));
             INSIST_STATUS(INHABIT_OK,
                           inhabit_model_predict(memory, size, x, inputs, 23, &prediction));
             INSIST_STATUS(INHABIT_SIZE,

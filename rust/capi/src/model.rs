@@ -6,7 +6,6 @@ use inhabit_core::{
     checkpoint::Fault,
     generation::{self, CONFIG_LEN, Generation, MAX_WEIGHTS},
     model::{self, MAX_TOGETHER, ModelConfig, N_EXPERTS, Outcome, Scratch},
-    rates::MAX_SLOTS,
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -337,6 +336,9 @@ pub unsafe extern "C" fn inhabit_model_learn(
     })
 }
 
+/// The most outcomes that [`inhabit_model_learn_together`] takes: days of 24 moments.
+const MOST_TOGETHER: usize = 8 * MAX_TOGETHER;
+
 /// Take in the outcomes of moments whose labels became known together.
 ///
 /// # Safety
@@ -350,20 +352,25 @@ pub unsafe extern "C" fn inhabit_model_learn_together(
     inputs: usize,
     slot: *const u8,
     outcome: *const u8,
+    late: *const u8,
     rows: usize,
 ) -> Status {
     answer(|| {
+        if rows > MOST_TOGETHER {
+            return Err(Status::Range);
+        }
         let mut call: Call = Call::new();
         let count = rows.checked_mul(inputs).ok_or(Status::Size)?;
         // SAFETY: the contract of the header.
-        let (x, slot, outcome) =
-            unsafe { (call.input(x, count)?, call.input(slot, rows)?, call.input(outcome, rows)?) };
-        // Everything is looked at before anything is learnt.
-        if !x.iter().all(|value| value.is_finite()) {
-            return Err(Status::NonFinite);
-        }
-        let in_range = |values: &[u8], end: usize| values.iter().all(|v| usize::from(*v) < end);
-        if !in_range(slot, MAX_SLOTS) || !in_range(outcome, 2) {
+        let (x, slot, outcome, late) = unsafe {
+            (
+                call.input(x, count)?,
+                call.input(slot, rows)?,
+                call.input(outcome, rows)?,
+                call.input(late, rows)?,
+            )
+        };
+        if outcome.iter().chain(late).any(|flag| *flag > 1) {
             return Err(Status::Range);
         }
         // SAFETY: the contract of the header.
@@ -372,19 +379,17 @@ pub unsafe extern "C" fn inhabit_model_learn_together(
                 if inputs != model.config().n_inputs {
                     return Err(Status::Size);
                 }
-                let mut together = [Outcome { x: &[], slot: 0, positive: false }; MAX_TOGETHER];
-                for first in (0..rows).step_by(MAX_TOGETHER) {
-                    let group = &mut together[..MAX_TOGETHER.min(rows - first)];
-                    for (row, stored) in (first..).zip(&mut *group) {
-                        *stored = Outcome {
-                            x: &x[row * inputs..][..inputs],
-                            slot: usize::from(slot[row]),
-                            positive: outcome[row] == 1,
-                        };
-                    }
-                    model.learn_together(group)?;
+                let nothing = Outcome { x: &[], slot: 0, positive: false, late: false };
+                let mut together = [nothing; MOST_TOGETHER];
+                for (row, stored) in together[..rows].iter_mut().enumerate() {
+                    *stored = Outcome {
+                        x: &x[row * inputs..][..inputs],
+                        slot: usize::from(slot[row]),
+                        positive: outcome[row] == 1,
+                        late: late[row] == 1,
+                    };
                 }
-                Ok(())
+                Ok(model.learn_together(&together[..rows])?)
             })
         }
     })
