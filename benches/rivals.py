@@ -321,9 +321,9 @@ def person_year(report, network, X, y, rounds):
 def fresh_process(report):
     """From the start of a process to the first trained network."""
 
-    def seconds(code: str, times: int = 5) -> float:
+    def seconds(code: str, times: int, before: str = "") -> float:
         clock = "import time; t = time.perf_counter()\n"
-        lines = clock + code + "\nprint(time.perf_counter() - t)"
+        lines = before + clock + code + "\nprint(time.perf_counter() - t)"
         runs = []
         for _ in range(times):
             run = subprocess.run(
@@ -336,15 +336,12 @@ def fresh_process(report):
             runs.append(float(run.stdout.split()[-1]))
         return statistics.median(runs)
 
-    prepare = (
-        "import numpy as np\nX = np.zeros((365, 10), np.float32); y = np.zeros(365, np.float32)\n"
-    )
-    floor = seconds(prepare)
-    ours = prepare + "from inhabit._native import *\ntrain(Network(), X, y)"
-    times = {"inhabit": max(seconds(ours, 9) - floor, 1e-5)}
-    for name in rivals.FRESH:
+    prepare = "import numpy as np\nX = np.zeros((365, 10), np.float32); y = X[:, 0].copy()\n"
+    ours = "from inhabit._native import Network, train\ntrain(Network(), X, y)"
+    times = {"inhabit": seconds(ours, 9, prepare)}
+    for name, code in rivals.FRESH.items():
         if rivals.available(name):
-            times[name] = seconds(prepare + rivals.FRESH[name], 3) - floor
+            times[name] = seconds(code, 3, prepare)
     bars = {"jax": 500, "numba": 500, "torch": 1000}
     title = "First training of a fresh process, import and compilation counted, numpy's import not"
     report.table(title, "ms", times, "limit", bars)
@@ -360,10 +357,13 @@ def fresh_process(report):
         f"- import inhabit: {both * 1e3:.0f} ms, import numpy: {only_numpy * 1e3:.0f} ms "
         f"({both / only_numpy:.2f} x, at most 1.3 x: {holds})"
     )
-    memory = "import resource\nimport numpy, inhabit._native as n\n"
-    memory += "r = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nbefore = r()\n"
-    memory += "m = n.Network(); m.predict([0.5] * 10); X = numpy.zeros((365, 10), numpy.float32)\n"
-    memory += "n.train(m, X, X[:, 0].copy())\nprint(r() - before)"
+    if not Path("/proc/self/statm").exists():
+        return
+    memory = "import os, numpy, inhabit._native as n\nX = numpy.zeros((365, 10), numpy.float32)\n"
+    memory += "def kib():\n    pages = open('/proc/self/statm').read().split()[1]\n"
+    memory += "    return int(pages) * os.sysconf('SC_PAGE_SIZE') // 1024\n"
+    memory += "y = X[:, 0].copy(); before = kib()\n"
+    memory += "m = n.Network(); m.predict(X[0]); n.train(m, X, y)\nprint(kib() - before)"
     run = subprocess.run([sys.executable, "-c", memory], check=True, capture_output=True, text=True)
     kib = int(run.stdout)
     holds = "holds" if kib < 1024 else "MISSED"
