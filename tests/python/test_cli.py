@@ -393,6 +393,20 @@ def test_bad_rows_are_told(home):
     assert result.stdout == "40 new events, 0 known already, 1 bad rows left out\n"
 
 
+@pytest.mark.parametrize("users", [("ada", "ben"), ("ben", "ada")])
+def test_a_file_of_several_people_asks_whose_events_to_take(home, users):
+    """Whoever comes first in it; nothing is taken before that is said."""
+    file = write_events(home / "events.csv", users=users)
+    assert run("import", file, code=2).stderr == (
+        "inhabit: events.csv holds the events of 2 people; say whose to take with --user: "
+        "'ada', 'ben'; see inhabit import --help\n"
+    ).replace("events.csv", str(file))
+    assert not (home / "home").exists()
+    assert run("import", file, "--user", "ben").stdout == (
+        "40 new events, 0 known already, 40 of others\n"
+    )
+
+
 # --- demo ----------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,8 @@ def import_(
     times are ISO 8601 with offset. Importing the same file twice adds nothing.
     """
     records = _records(file, loop_habits, git, author=author, subject=subject)
+    if user is None and file is not None:
+        _expect_one_person(file)
     place = home or default_home()
     with EventLog(place / "events.sqlite3") as log, progress_bar(quiet=as_json) as bar:
         task = bar.add_task("reading", total=None)
@@ -137,6 +139,18 @@ def import_(
         f"{f', {report.bad} bad rows left out' if report.bad else ''}"
     )
     emit({**counted, "bad_rows": bad}, text, as_json=as_json)
+
+
+def _expect_one_person(file: Path) -> None:
+    """Ask whose events to take from a file of several people, before any of them is taken."""
+    rows = importers.read_file(file)
+    users = sorted({row.user for row in rows if isinstance(row, importers.Record)})
+    if len(users) > 1:
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        raise click.UsageError(
+            f"{file} holds the events of {len(users)} people; say whose to take with --user: "
+            f"{', '.join(map(repr, users[:5]))}{more}"
+        )
 
 
 def _records(
