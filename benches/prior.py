@@ -2,10 +2,11 @@
 
     python benches/prior.py --data ../shared/data --out python/inhabit/priors/builtin.safetensors
 
-All people of all eight tasks, the ten default features, the recipe `inhabit.population.GENERAL`; the
-initial weights of the experts are judged across tasks, so that the network is trusted as far as it
-was right about kinds of habit that it had not seen. Same data, same bytes. Who these people are,
-and whom to credit, is in ``python/inhabit/priors/CARD.md``; how good it is, in ``benches/README.md``.
+All people of all eight tasks, the ten default features, the recipe `inhabit.population.GENERAL`;
+the initial weights of the experts are judged across tasks, so that the network is trusted as far
+as it was right about kinds of habit that it had not seen. Same data, same bytes. Who these people
+are, and whom to credit, is in ``python/inhabit/priors/CARD.md``; how good it is, in
+``benches/README.md``.
 """
 
 import argparse

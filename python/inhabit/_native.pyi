@@ -1,7 +1,7 @@
-"""The Rust core of inhabit. Hand-written; `make lint` checks it against the module with stubtest."""
+"""The Rust core of inhabit. Hand-written; `make lint` checks it with stubtest."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,17 +28,17 @@ __all__ = [
 
 __version__: str
 
-_Activation = Literal["relu", "tanh", "sigmoid", "identity"]
-_Loss = Literal["bce_with_logits", "mse"]
-_Optimizer = Literal["adam", "sgd"]
-_Status = Literal["finished", "stopped_early", "cancelled", "deadline"]
+_Activation: TypeAlias = Literal["relu", "tanh", "sigmoid", "identity"]
+_Loss: TypeAlias = Literal["bce_with_logits", "mse"]
+_Optimizer: TypeAlias = Literal["adam", "sgd"]
+_Status: TypeAlias = Literal["finished", "stopped_early", "cancelled", "deadline"]
 
 @final
 class Network:
     """A fully connected network and its parameters.
 
     Per layer ``h = f(W x + b)``; the last sum goes through the link of the loss: the logistic
-    function for ``"bce_with_logits"``, so that predictions are probabilities, nothing for ``"mse"``.
+    function for ``"bce_with_logits"``, so predictions are probabilities, nothing for ``"mse"``.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ class Network:
 
         Interventional: ``v(S)`` is the mean over the background rows ``b`` of the prediction for
         `x` on the inputs in ``S`` and ``b`` elsewhere, and
-        ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S))``. The values of
-        a row sum to its prediction minus the mean prediction of the background.
+        ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S))``. The values
+        of a row sum to its prediction minus the mean prediction of the background.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class TrainingConfig:
         batch_size: int = 32,
         l2: float = 0.0,
         anchor: ArrayLike | None = None,
-        shuffle: bool = True,  # noqa: FBT001, FBT002 (the order of the names is fixed)
+        shuffle: bool = True,
         seed: int = 0,
         patience: int | None = None,
         validation_fraction: float = 0.2,
@@ -437,8 +437,7 @@ class ModelConfig:
     def seed(self) -> int: ...
     @property
     def n_weights(self) -> int:
-        """Weights of a logistic model: 11 for the constant, the running rates and the prior network,
-        then the inputs."""
+        """Weights of a logistic model: 11 for what it knows itself, then one for each input."""
     @property
     def n_state(self) -> int:
         """Length of the tensor ``model.state``."""
@@ -491,7 +490,8 @@ class Prior:
         """Return copies of all that the prior is: what a prior file stores.
 
         ``model.config`` (float64, see ``rust/core/src/generation.rs``), ``prior.mean``,
-        ``prior.variance`` and ``prior.experts`` (float64), ``prior.network`` (float32) if there is one.
+        ``prior.variance`` and ``prior.experts`` (float64), and ``prior.network`` (float32)
+        if there is one.
         """
     @staticmethod
     def from_tensors(tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]]) -> Prior:
@@ -539,7 +539,8 @@ class Model:
     def tensors(self) -> dict[str, NDArray[np.float32] | NDArray[np.float64]]:
         """Return copies of all that the model is: what `Generation` stores.
 
-        Configuration and prior as in `Prior.tensors`; what was learnt: ``model.state`` (float64, ``[config.n_state]``), and with networks ``model.champion`` and
+        Configuration and prior as in `Prior.tensors`; what was learnt:
+        ``model.state`` (float64, ``[config.n_state]``), and with networks ``model.champion`` and
         ``model.challenger`` (float32, ``[config.n_parameters]``): the personal network that is
         served, and the one trained last.
         """
@@ -714,8 +715,9 @@ def ensemble(
         As for `train`. Member k has the seed ``config.seed + k``.
     members : int
     bootstrap : bool
-        If true, each member starts from the parameters of `network` and trains on rows drawn with
-        replacement. If false, each starts from its own seeded initial weights, and all see all rows.
+        If true, each member starts from the parameters of `network` and trains on rows drawn
+        with replacement. If false, each starts from its own seeded initial weights, and all see
+        all rows.
 
     Returns
     -------

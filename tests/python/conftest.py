@@ -6,7 +6,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# No deadlines: time is measured in benches/, never asserted in a test. `print_blob` makes a failure in CI repeatable.
+# No deadlines: time is measured in benches/, never asserted in a test. `print_blob` makes a failure
+# in CI repeatable.
 _COMMON = {
     "deadline": None,
     "print_blob": True,
