@@ -11,10 +11,11 @@
 //!
 //! `loss(mixture) ≤ loss(expert i) + ln 1/uᵢ + n ln 1/(1 - s)`,
 //!
-//! where a loss is a sum of `-ln p(outcome)`. Of `m` labels that became known together each counts `1 / m`,
-//! as the power `1 / m` of its likelihood, and the bound holds for losses weighted so. With `k` experts of equal initial weight and `s = 0` this
-//! is the classical `ln k`; each change of the best expert costs at most another
-//! `ln 1/uⱼ + ln 1/s` (j the expert changed to).
+//! where a loss is a sum of `-ln p(outcome)`. With `k` experts of equal initial weight and `s = 0` this is
+//! the classical `ln k`; each change of the best expert costs at most another `ln 1/uⱼ + ln 1/s` (j the
+//! expert changed to). Of `m` labels that become known together each counts as the part `1 / m`, by the
+//! power `1 / m` of its likelihood, and the bound holds for losses weighted so: the geometric mean is
+//! concave.
 //!
 //! # Source
 //! Herbster & Warmuth 1998, "Tracking the best expert"; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
