@@ -78,21 +78,38 @@ public struct Model: Sendable {
         try check(status, argument: "inputs")
     }
 
-    /// Takes in the outcomes of moments that became known together, such as those of one day.
+    /// What came of a moment.
+    public struct Outcome: Hashable, Sendable {
+        /// See ``HabitFeatures/inputs``.
+        public var inputs: [Float]
+        /// Which of the day's moments it is, 0 to 23.
+        public var slot: Int
+        /// Whether the target occurred in the window.
+        public var occurred: Bool
+        /// Whether other outcomes were learnt since the moment, as with windows that begin only after the next.
+        public var isLate: Bool
+
+        public init(inputs: [Float], slot: Int, occurred: Bool, isLate: Bool = false) {
+            (self.inputs, self.slot, self.occurred, self.isLate) = (inputs, slot, occurred, isLate)
+        }
+    }
+
+    /// Takes in the outcomes of up to 192 moments that became known together, such as those of one day.
     ///
     /// All are judged by what was said before any of them, and count as one outcome together.
     ///
     /// - Throws: as ``predict(_:slot:)``; nothing is then learnt.
-    public mutating func learnTogether(_ outcomes: [(inputs: [Float], slot: Int, occurred: Bool)]) throws {
+    public mutating func learnTogether(_ outcomes: [Outcome]) throws {
         let width = HabitFeatures.names.count
-        for (inputs, _, _) in outcomes where inputs.count != width {
-            throw InhabitError.shape(argument: "inputs", expected: width, actual: inputs.count)
+        for outcome in outcomes where outcome.inputs.count != width {
+            throw InhabitError.shape(argument: "inputs", expected: width, actual: outcome.inputs.count)
         }
         let slots = try outcomes.map { UInt8(try Self.slot($0.slot)) }
         let occurred: [UInt8] = outcomes.map { $0.occurred ? 1 : 0 }
+        let late: [UInt8] = outcomes.map { $0.isLate ? 1 : 0 }
         let status = inhabit_model_learn_together(
-            &memory, memory.count * 8, outcomes.flatMap(\.inputs), width, slots, occurred, outcomes.count)
-        try check(status, argument: "inputs")
+            &memory, memory.count * 8, outcomes.flatMap(\.inputs), width, slots, occurred, late, outcomes.count)
+        try check(status, argument: "outcomes")
     }
 
     /// The model as a checkpoint that Python and this package read.

@@ -22,16 +22,18 @@ struct Serving {
 
     /// Learns the labels that have matured before the scheduled moments since, in their order.
     mutating func catchUp(with samples: Samples, now: LocalInstant, schedule: Schedule) throws {
-        let (moments, labels) = (samples.moments, samples.labels)
+        let (moments, labels, learnAt) = (samples.moments, samples.labels, samples.learnAt)
         let walked = moments.partitionIndex { $0.at.microseconds > after }
-        let due = moments.indices.filter { row in
-            let isNew = (walked..<moments.count).contains(samples.learnAt[row])
-            return isNew && samples.matured[row] && labels[row] != .unknown
-        }
-        let byTime = Dictionary(grouping: due) { samples.learnAt[$0] }
-        for (_, rows) in byTime.sorted(by: { $0.key < $1.key }) {
+        let known = moments.indices.filter { samples.matured[$0] && labels[$0] != .unknown }
+        let times = Set(known.map { learnAt[$0] }).sorted()
+        for (index, time) in times.enumerated() where (walked..<moments.count).contains(time) {
+            let learntBefore = index == 0 ? 0 : times[index - 1]
             try model.learnTogether(
-                rows.map { (samples.features[$0].inputs, moments[$0].slot, labels[$0] == .positive) })
+                known.filter { learnAt[$0] == time }.map { row in
+                    Model.Outcome(
+                        inputs: samples.features[row].inputs, slot: moments[row].slot,
+                        occurred: labels[row] == .positive, isLate: learntBefore > row)
+                })
         }
         if let last = moments.last { after = last.at.microseconds }
         let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])

@@ -166,15 +166,18 @@ final class PersonalizerTests: XCTestCase {
     }
 
     func testForgettingReachesEverySubjectOfAHome() async throws {
-        let home = try temporaryFolder()
+        let (home, clock) = (try temporaryFolder(), TestClock())
         let open = { (subject: String) in
-            try Personalizer.open(subject: subject, home: home, clock: { march(30, 9) })
+            try Personalizer.open(subject: subject, home: home, clock: { clock.now })
         }
         let (run, read) = (try open("run"), try open("read"))
         for day in 1...20 {
-            try await run.record(.habitCompleted, at: march(day, 8))
-            try await read.record(.habitCompleted, at: march(day, 20))
+            clock.now = march(day, 8)
+            try await run.record(.habitCompleted)
+            clock.now = march(day, 20)
+            try await read.record(.habitCompleted)
         }
+        clock.now = march(30, 9)
         _ = try await run.train()
         _ = try await read.train()
         try await run.forget(since: march(10, 0))
