@@ -117,3 +117,12 @@ def test_years_sharpen_what_is_known(prior):
 def test_a_slow_drift_is_followed(prior):
     own, base = regrets(lambda _: 0.5 + 0.4 * np.sin(np.arange(2 * YEAR) / 60), ONCE, prior)
     assert own.mean() < 0.05 < base.mean()
+
+
+def test_what_is_served_by_default_promotes_a_clear_pattern_by_day_90():
+    prior = prior_for(read(), DEFAULT_FEATURES)
+    weekends_off = np.where(np.arange(90) % 7 < 5, 0.9, 0.1)
+    promoted = [
+        walk(person(weekends_off, ONCE, seed), prior).model.generation > 0 for seed in range(40)
+    ]
+    assert np.mean(promoted) >= 0.9
