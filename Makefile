@@ -51,6 +51,7 @@ test: lint test-rust test-python ## everything: formats, lints, types, Rust and 
 lint: build ## formats, lints and types of both languages
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --locked
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy

@@ -10,7 +10,7 @@
 //! * The last tensor, [`CHECKSUM_NAME`], is the CRC-32 (IEEE 802.3) of every byte before it. It finds
 //!   every error burst of up to 32 bits, and any three flipped bits in files of up to 11 KB.
 //!
-//! [`write`] and [`Checkpoint::open`] are the two doors. Reading trusts nothing: bytes from a broken
+//! [`write()`] and [`Checkpoint::open`] are the two doors. Reading trusts nothing: bytes from a broken
 //! disk or an attacker give an error, never a panic, and nothing is read outside of them.
 
 use core::fmt;
@@ -202,11 +202,11 @@ pub fn write(tensors: &[Tensor<'_>], manifest: &str, out: &mut [u8]) -> Result<u
     Ok(total)
 }
 
-/// The number of bytes that [`write`] needs for the same arguments.
+/// The number of bytes that [`write()`] needs for the same arguments.
 ///
 /// # Errors
 ///
-/// As [`write`], except [`Fault::Space`].
+/// As [`write()`], except [`Fault::Space`].
 pub fn len(tensors: &[Tensor<'_>], manifest: &str) -> Result<usize, Fault> {
     if tensors.len() >= MAX_TENSORS {
         return Err(Fault::Tensor);

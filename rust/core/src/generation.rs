@@ -187,7 +187,7 @@ pub fn write(
     with_tensors(model, |tensors| checkpoint::write(tensors, manifest, out))
 }
 
-/// The number of bytes that [`write`] needs.
+/// The number of bytes that [`write()`] needs.
 ///
 /// # Errors
 ///
