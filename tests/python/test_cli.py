@@ -332,7 +332,9 @@ def test_priors_travel_as_files(home):
     """A prior learnt from some people serves in a replay of others and in a home."""
     write_events(home / "people.csv", users=("ada", "ben", "cleo"))
     write_events(home / "other.csv", users=("dora",), seed=2)
-    run("prior", "people.csv", "--out", "p.safetensors")
+    assert run("prior", "people.csv", "--out", "p.safetensors").stderr == ""
+    typed = run("prior", "people.csv", "--out", "typo.safetensors", "--target", "habit_complete")
+    assert "there is no habit_complete in people.csv, only app_opened" in typed.stderr
     with_prior = told("replay", "other.csv", "--prior", "p.safetensors")
     assert with_prior != told("replay", "other.csv", "--prior", "none")
     run("import", "other.csv")

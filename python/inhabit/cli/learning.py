@@ -448,6 +448,7 @@ def prior(
     for file in files:
         people, report = importers.collect(importers.read_file(file))
         _complain(report)
+        _doubt(file, people, question)
         tables += [
             samples(events, replace_in(question, subject=subject), schedule)
             for events in people.values()
