@@ -1,7 +1,7 @@
 //! The C ABI of `inhabit`, as declared and documented in `include/inhabit.h`.
 //!
 //! This crate is the only place where memory of unknown origin becomes Rust slices. Every function has
-//! the same form: take the arguments through a [`Call`](arguments::Call), which refuses NULL,
+//! the same form: take the arguments through a `Call` (`arguments.rs`), which refuses NULL,
 //! misaligned, impossible and overlapping memory; call the core; write the outputs if all went well.
 //!
 //! Under `panic = "abort"` (the profile `ios`) there is no standard library, no allocator and no
