@@ -124,6 +124,17 @@ extension Decision: CustomStringConvertible {
     public var description: String { "\(action): \(reasons.joined(separator: "; "))" }
 }
 
+extension Decision.Zone {
+    /// What the probability alone asks for.
+    fileprivate var wanted: Decision.Action {
+        switch self {
+        case .low: return .remind
+        case .middle: return .wait
+        case .high: return .suppress
+        }
+    }
+}
+
 extension DecisionPolicy {
     /// Decides what to do: a pure function of the policy and the state.
     ///
@@ -139,7 +150,7 @@ extension DecisionPolicy {
         }
         let zone = zone(of: state.probability, after: state.previousZone)
         let likelihood = likelihood(state.probability, zone)
-        let wanted: Decision.Action = [.low: .remind, .middle: .wait, .high: .suppress][zone]!
+        let wanted = zone.wanted
         let hindrances = hindrances(state)
 
         func decision(_ action: Decision.Action, _ reasons: [String], _ propensity: Double = 1) -> Decision {

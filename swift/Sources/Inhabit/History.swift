@@ -83,11 +83,13 @@ extension History {
             let clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
             windows = schedule.moments(on: clock, window: target.window, days: today - days...today + 2)
             let scheduled = windows[..<windows.partitionIndex { $0.at.microseconds > at }].last
-            let isOpen = scheduled.map { $0.windowEnd > at } ?? false
-            moment = isOpen ? scheduled! : schedule.moment(at: now, on: clock, window: target.window)
-            began =
-                try store.firstOccurrence(
-                    subject: target.subject, recordedBefore: moment.at.microseconds) ?? never
+            if let scheduled, scheduled.windowEnd > at {
+                moment = scheduled
+            } else {
+                moment = schedule.moment(at: now, on: clock, window: target.window)
+            }
+            let asOf = moment.at.microseconds
+            began = try store.firstOccurrence(subject: target.subject, recordedBefore: asOf) ?? never
             days *= 2  // long windows, or moments swallowed by jumps of the clock
         } while !reachesBack(windows, from: moment, began: began, grace: target.grace)
 
