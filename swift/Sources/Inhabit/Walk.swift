@@ -87,9 +87,9 @@ struct Walk {
         for (prefix, predicted) in [("", forecast.map(Double.init)), ("base_rate_", base)] {
             var (logLoss, brier) = (0.0, 0.0)
             for row in rows {
-                let probability = min(max(predicted[row], 0.01), 0.99)
-                let outcome = Double(labels[row])
-                logLoss -= log(outcome == 1 ? probability : 1 - probability)
+                let (probability, outcome) = (predicted[row], Double(labels[row]))
+                let clipped = min(max(probability, 0.01), 0.99)
+                logLoss -= log(outcome == 1 ? clipped : 1 - clipped)
                 brier += (probability - outcome) * (probability - outcome)
             }
             scores["\(prefix)log_loss"] = sixDecimals(logLoss / Double(rows.count))
