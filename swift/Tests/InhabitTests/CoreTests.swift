@@ -46,6 +46,23 @@ final class CoreTests: XCTestCase {
         }
     }
 
+    /// The row of Swift in the table that `make ios` prints for machine code and the wheel.
+    func testTheHashesOfTheTable() throws {
+        let core = try core()
+        let config = TrainingConfig(numbers: try core.float64("training.adam.config"))
+        let trained = try network(.relu).trained(on: samples(of: core), config: config)
+        let weights = trained.parameters.flatMap { value in
+            withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+        }
+        let expected = try generation("generation.safetensors")
+        var model = try Model(prior: generation("prior.safetensors"))
+        let columns = try columns(of: core)
+        _ = try model.walk(columns, rows: 0..<columns.labels.count)
+        let saved = try model.generation(manifest: expected.manifest).bytes
+        print("this machine, Swift: weights \(sha256Hex(weights).prefix(12)), generation \(sha256Hex(saved).prefix(12))")
+        XCTAssertEqual(saved, expected.bytes)
+    }
+
     func testDefaultsAreThoseOfTheLibrary() throws {
         let config = TrainingConfig()
         XCTAssertEqual(config.epochs, 20)
