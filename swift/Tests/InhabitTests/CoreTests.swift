@@ -59,7 +59,8 @@ final class CoreTests: XCTestCase {
         let columns = try columns(of: core)
         _ = try model.walk(columns, rows: 0..<columns.labels.count)
         let saved = try model.generation(manifest: expected.manifest).bytes
-        print("this machine, Swift: weights \(sha256Hex(weights).prefix(12)), generation \(sha256Hex(saved).prefix(12))")
+        let hashes = [weights, saved].map { sha256Hex($0).prefix(12) }
+        print("this machine, Swift: weights \(hashes[0]), generation \(hashes[1])")
         XCTAssertEqual(saved, expected.bytes)
     }
 
