@@ -1,5 +1,6 @@
 """The served model: against an oracle, and laws that hold for every sequence of outcomes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -224,6 +225,23 @@ def test_a_label_that_comes_late_teaches_what_its_moment_could_know():
     learn_at = np.minimum(np.arange(n) + 2, n).astype(np.uint32)
     p = walk_forward(x, label, np.zeros(n, np.uint8), learn_at, config=SMALL).probability
     assert losses(p, label)[60:].mean() < 0.05
+
+
+@given(histories, st.lists(st.integers(0, 40), max_size=6))
+@settings(max_examples=60)
+def test_a_walk_in_any_slices_is_the_walk_in_one_go(columns, cuts):
+    n = len(columns["label"])
+    whole = walk_forward(**columns, config=SMALL)
+    model, probability = Model(SMALL), []
+    edges = sorted({0, n, *(min(cut, n) for cut in cuts)})
+    for begin, end in itertools.pairwise(edges):
+        # As after a kill: from what was kept, in a new object.
+        model = Model.from_tensors(model.tensors())
+        probability.extend(model.walk(*columns.values(), begin, end).tolist())
+    assert probability == whole.probability.tolist()
+    if n:
+        for name, tensor in whole.model.tensors().items():
+            assert tensor.tobytes() == model.tensors()[name].tobytes(), name
 
 
 @given(histories, st.integers(0, 40))
