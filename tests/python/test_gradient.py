@@ -7,11 +7,13 @@ from itertools import pairwise
 import autograd
 import autograd.numpy as anp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
 from inhabit._native import Network
+from inhabit.exceptions import ConfigError, NonFiniteError
 from networks import problems
 
 # Single precision, sums of up to a few hundred terms of magnitude about 1.
@@ -104,3 +106,13 @@ def test_does_not_touch_its_arguments(problem):
     after = (problem.X, problem.y, problem.weight, problem.network.parameters)
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_refuses_what_it_cannot_compute():
+    """Finite numbers that are too large give an error, never a NaN."""
+    network = Network(seed=3)
+    huge = np.full((2, 10), 3e38, np.float32)
+    with pytest.raises(NonFiniteError, match="gradient: expected finite"):
+        network.gradient(huge, [0, 1])
+    with pytest.raises(ConfigError, match="sample_weight: expected weights from 0 to 1e28"):
+        network.gradient(np.ones((2, 10)), [0, 1], [1, 1e38])

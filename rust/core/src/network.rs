@@ -355,7 +355,8 @@ impl Network {
     /// [`gradient_scratch`](Self::gradient_scratch).
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`]; nothing is then written.
+    /// [`Error::Shape`], [`Error::NonFinite`], and nothing is written; [`Error::NonFinite`] naming
+    /// `gradient` if finite numbers were too large for it, which then holds none.
     pub fn gradient(
         &self,
         parameters: &[f32],
@@ -370,6 +371,7 @@ impl Network {
         let mut sum = LossSum::default();
         let rows = Rows::First(samples.rows());
         simd::batch_gradient(self, parameters, samples, rows, gradient, scratch, Some(&mut sum));
+        check_finite("gradient", gradient)?;
         Ok(sum.mean())
     }
 
@@ -434,7 +436,7 @@ impl<'a> Samples<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`]; [`Error::NonFinite`]; [`Error::OutOfRange`] for a target outside `[0, 1]`
-    /// with [`Loss::BceWithLogits`], a negative weight, or no rows at all.
+    /// with [`Loss::BceWithLogits`], a weight outside `[0, 1e28]`, or no rows at all.
     pub fn new(
         network: &Network,
         x: &'a [f32],
@@ -460,7 +462,9 @@ impl<'a> Samples<'a> {
         if let Some(weights) = sample_weight {
             check_len("sample_weight", rows, weights.len())?;
             check_finite("sample_weight", weights)?;
-            check_range("sample_weight", "weights of at least 0", weights, |v| v >= 0.0)?;
+            // So that the sum of as many as there can be is finite.
+            let within = |v| (0.0..=1e28).contains(&v);
+            check_range("sample_weight", "weights from 0 to 1e28", weights, within)?;
         }
         let (n_inputs, n_outputs) = (network.n_inputs(), network.n_outputs());
         Ok(Self { x, y, weights: sample_weight, n_inputs, n_outputs })
