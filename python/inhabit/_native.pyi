@@ -617,6 +617,12 @@ class Model:
     @property
     def weights(self) -> NDArray[np.float64]:
         """The mixture's weights now."""
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of the steady logistic model's weights now, shape (config.n_weights,)."""
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Their variances; like `mean` those of the prior before the first label."""
 
 @final
 class WalkForward:

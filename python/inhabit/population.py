@@ -59,9 +59,6 @@ __all__ = [
     "walk_many",
 ]
 
-_STATE_BEFORE_LOGISTIC: Final = 175
-"""Where the steady logistic model begins in the state of a model (``rust/core/src/model.rs``)."""
-
 _OVERRELAXATION: Final = 1.8
 
 _NEVER: Final = 2**31
@@ -361,7 +358,7 @@ def _expectation_maximisation(
         expected = _with_network(expected)
     for _ in range(config.rounds):
         judged: list[_Judged] = []
-        posteriors = []
+        models: list[Model] = []
         for fold in folds:
             prior = Prior(
                 shape, network=fold.network, mean=mean, variance=variance, experts=expected
@@ -369,9 +366,10 @@ def _expectation_maximisation(
             for samples, walked in zip(
                 fold.people, walk_many(fold.people, prior, shape, workers=workers), strict=True
             ):
-                posteriors.append(_posterior(walked.model, shape))
+                models.append(walked.model)
                 judged.append(_Judged.of(samples, walked))
-        means, variances = (np.stack(column) for column in zip(*posteriors, strict=True))
+        means = np.stack([model.mean for model in models])
+        variances = np.stack([model.variance for model in models])
         n = len(means)
         maximised = (caution * general.mean + _sum(means)) / (caution + n)
         mean = mean + _OVERRELAXATION * (maximised - mean)
@@ -386,15 +384,6 @@ def _new_weights(start: Generation, shape: ModelConfig, feature_set: FeatureSet)
     first = shape.n_weights - len(feature_set)
     known = columns(start, feature_set)
     return [first + index for index in range(len(feature_set)) if index not in known]
-
-
-def _posterior(model: Model, shape: ModelConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and variance of the steady logistic model's weights."""
-    n = shape.n_weights
-    state = model.tensors()["model.state"].astype(np.float64)[_STATE_BEFORE_LOGISTIC:]
-    covariance = state[n : n + n * (n + 1) // 2]  # the lower triangle, by rows
-    diagonal = np.cumsum(np.arange(1, n + 1)) - 1
-    return state[:n], covariance[diagonal]
 
 
 def _sum(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,6 +81,17 @@ def test_does_what_the_plain_model_does(groups, seed):
         model.learn_together(rows, slots, labels)
         reference.learn_together(rows, slots, labels)
     assert model.weights == pytest.approx(reference.mixture.weights, abs=1e-9)
+    steady = reference.logistic[0]
+    assert model.mean == pytest.approx(steady.mean, abs=1e-9)
+    assert model.variance == pytest.approx(np.diag(steady.covariance), abs=1e-9)
+
+
+def test_mean_and_variance_begin_as_those_of_the_prior():
+    random = np.random.default_rng(0)
+    mean, variance = random.normal(0, 0.5, PLAIN.n_weights), random.random(PLAIN.n_weights)
+    model = Model(prior=Prior(PLAIN, mean=mean, variance=variance))
+    assert np.array_equal(model.mean, mean)
+    assert np.array_equal(model.variance, variance)
 
 
 # --- the theorem -------------------------------------------------------------------------------

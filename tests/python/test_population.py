@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inhabit import population, priors
-from inhabit._native import Model, Prior
+from inhabit._native import Prior
 from inhabit.evaluation import replay
 from inhabit.events import Event, EventColumns
 from inhabit.exceptions import ConfigError
@@ -179,14 +179,6 @@ def test_wrong_input_is_refused(people):
         train_prior([people[0], more])
     with pytest.raises(ConfigError, match="groups: expected one entry for each of 12 people"):
         train_prior(people, groups=["a"])
-
-
-def test_the_posterior_of_someone_without_a_past_is_the_prior(people):
-    prior = train_prior(people, QUICK)
-    shape = priors.model_config(DEFAULT_FEATURES)
-    mean, variance = population._posterior(Model(shape, prior), shape)
-    assert np.array_equal(mean, prior.mean)
-    assert np.array_equal(variance, prior.variance)
 
 
 # --- the experts' weights -----------------------------------------------------

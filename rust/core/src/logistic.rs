@@ -53,6 +53,11 @@ pub(crate) fn log_odds(state: &[f64], z: &[f64]) -> f64 {
     mean / math::sqrt(1.0 + core::f64::consts::FRAC_PI_8 * variance)
 }
 
+/// The variances of `n` weights, from the lower triangle of their covariance.
+pub(crate) fn variances(covariance: &[f64], n: usize) -> impl ExactSizeIterator<Item = f64> {
+    (0..n).map(|i| covariance[index(i, i)])
+}
+
 /// Takes in the outcome (1 or 0) that followed input `z`, as the part `part` of one, then drifts.
 pub(crate) fn learn(
     state: &mut [f64],

@@ -688,6 +688,24 @@ impl<'m> Model<'m> {
         self.view().weights
     }
 
+    /// The mean of the steady logistic model's weights now; before the first outcome that of the
+    /// [`Prior`].
+    #[must_use]
+    pub fn mean(&self) -> &[f64] {
+        self.steady().0
+    }
+
+    /// The variances of the steady logistic model's weights now, in the order of [`mean`](Self::mean).
+    pub fn variance(&self) -> impl ExactSizeIterator<Item = f64> {
+        logistic::variances(self.steady().1, self.config.n_weights())
+    }
+
+    /// The steady logistic model: mean and covariance.
+    fn steady(&self) -> (&[f64], &[f64]) {
+        let n = self.config.n_weights();
+        self.view().logistic[..logistic::len(n)].split_at(n)
+    }
+
     /// How the model is built.
     #[must_use]
     pub const fn config(&self) -> &'m ModelConfig {

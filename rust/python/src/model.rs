@@ -469,6 +469,16 @@ impl Model {
         let weights = self.with(|model| Ok(model.weights().to_vec()))?;
         Ok(PyArray1::from_vec(py, weights))
     }
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let mean = self.with(|model| Ok(model.mean().to_vec()))?;
+        Ok(PyArray1::from_vec(py, mean))
+    }
+    #[getter]
+    fn variance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let variance = self.with(|model| Ok(model.variance().collect()))?;
+        Ok(PyArray1::from_vec(py, variance))
+    }
 
     fn __repr__(&self) -> PyResult<String> {
         let (outcomes, generation) = (self.outcomes()?, self.generation()?);
