@@ -7,8 +7,6 @@ and what came, and, where a person can do something about it, what to do next.
 An error leaves the object it came from as it was before the call.
 """
 
-from __future__ import annotations
-
 __all__ = [
     "CheckpointError",
     "ConfigError",

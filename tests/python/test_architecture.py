@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import inhabit
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "inhabit"
 
@@ -107,3 +109,24 @@ def test_no_module_imports_network_code(forbidden):
             else:
                 continue
             assert forbidden not in {name.split(".")[0] for name in names}, path
+
+
+def test_a_network_is_trained_with_nothing_else_imported():
+    """Names are loaded when they are used, so that a first training does not wait for the rest."""
+    program = (
+        "import sys, numpy; before = set(sys.modules)\n"
+        "from inhabit import Network, train\n"
+        "train(Network(), numpy.zeros((3, 10), numpy.float32), numpy.zeros(3, numpy.float32))\n"
+        "print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {"inhabit", "inhabit._native"}
+
+
+def test_every_public_name_is_there():
+    """What `__all__` promises can be had, and is what `dir` lists."""
+    assert dir(inhabit) == sorted(inhabit.__all__)
+    for name in inhabit.__all__:
+        assert getattr(inhabit, name) is not None
