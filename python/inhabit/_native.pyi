@@ -612,7 +612,7 @@ class Model:
     def outcomes(self) -> int:
         """Labels taken in so far."""
     @property
-    def generation(self) -> int:
+    def promotions(self) -> int:
         """Promotions of a personal network so far; 0 serves none."""
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -633,7 +633,8 @@ class WalkForward:
     probability : ndarray of float64, shape (n,)
         What was served, each before its label was known.
     experts : ndarray of float64, shape (n, len(EXPERTS))
-    generation : ndarray of uint32, shape (n,)
+    promotions : ndarray of uint32, shape (n,)
+        Promotions of a personal network by then; 0 serves none.
     model : Model
         The model after all labels.
     """
@@ -643,7 +644,7 @@ class WalkForward:
     @property
     def experts(self) -> NDArray[np.float64]: ...
     @property
-    def generation(self) -> NDArray[np.uint32]: ...
+    def promotions(self) -> NDArray[np.uint32]: ...
     @property
     def model(self) -> Model: ...
 

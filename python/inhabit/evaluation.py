@@ -74,8 +74,8 @@ class Predictions:
         1 positive, 0 negative, -1 unknown.
     earlier : ndarray of int64
         How many earlier moments of this person and subject have a label.
-    generation : ndarray of uint32
-        Which personal network was served; 0 before the first.
+    promotions : ndarray of uint32
+        Promotions of a personal network by then; 0 serves none.
     """
 
     users: tuple[str, ...]
@@ -91,7 +91,7 @@ class Predictions:
     experts: NDArray[np.float64]
     label: NDArray[np.int8]
     earlier: NDArray[np.int64]
-    generation: NDArray[np.uint32]
+    promotions: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -206,7 +206,7 @@ def _walk(table: Samples, config: ModelConfig, prior: Prior | None) -> dict[str,
         "experts": walked.experts.reshape(-1, len(EXPERTS)),
         "label": table.label,
         "earlier": np.cumsum(observed) - observed,
-        "generation": walked.generation,
+        "promotions": walked.promotions,
     }
 
 
@@ -217,7 +217,7 @@ def write_csv(predictions: Predictions, file: TextIO) -> None:
     """Write ``user,subject,moment,window_end,probability,label,generation``, a row a moment.
 
     Times are ISO 8601 in the person's local time; probabilities have all their digits; the label is
-    1, 0, or empty where it is unknown.
+    1, 0, or empty where it is unknown; the generation is the personal network's, its promotions.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
@@ -235,9 +235,9 @@ def _csv_rows(predictions: Predictions) -> Iterable[tuple[str | float | int, ...
         predictions.utc_offset_s,
         predictions.probability,
         predictions.label,
-        predictions.generation,
+        predictions.promotions,
     )
-    for user, subject, at_us, end_us, offset_s, probability, label, generation in zip(
+    for user, subject, at_us, end_us, offset_s, probability, label, promotions in zip(
         *(column.tolist() for column in columns), strict=True
     ):
         yield (
@@ -247,7 +247,7 @@ def _csv_rows(predictions: Predictions) -> Iterable[tuple[str | float | int, ...
             isoformat(end_us, offset_s),
             probability,
             "" if label == UNKNOWN else label,
-            generation,
+            promotions,
         )
 
 

@@ -133,8 +133,8 @@ class PersonScore:
         All moments; those with a label after the first seven; the positive ones of these.
     log_loss, base_rate_log_loss, brier : float
         Of the scored moments; NaN if there are none.
-    generation : int
-        The personal network that is served after the last moment; 0 is the prior.
+    promotions : int
+        Promotions of a personal network by the last moment; 0 serves none.
     """
 
     user: str
@@ -145,7 +145,7 @@ class PersonScore:
     log_loss: float
     base_rate_log_loss: float
     brier: float
-    generation: int
+    promotions: int
 
 
 def score_person(
@@ -176,7 +176,7 @@ def score_person(
                 log_loss=metrics.log_loss(scored.probability, scored.label),
                 base_rate_log_loss=metrics.log_loss(scored.base_rate, scored.label),
                 brier=metrics.brier_score(scored.probability, scored.label),
-                generation=int(own.generation[-1]),
+                promotions=int(own.promotions[-1]),
             )
             rows.append(row)
     return rows

@@ -273,7 +273,7 @@ def _generation(
                 "moments": rows,
                 "labels": int(learnt.sum()),
                 "positives": int((label == 1).sum()),
-                "promotions": model.generation,
+                "promotions": model.promotions,
             },
             metrics=metrics_of(label, forecast, running_base_rate(samples)[:rows]),
             settings={

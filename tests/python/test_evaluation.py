@@ -202,6 +202,7 @@ def test_csv_has_a_row_for_each_moment(predictions):
     assert {row["subject"] for row in rows} == {"meditate"}
     labels = [int(row["label"]) if row["label"] else UNKNOWN for row in rows]
     assert labels == predictions.label.tolist()
+    assert [int(row["generation"]) for row in rows] == predictions.promotions.tolist()
     first = datetime.fromisoformat(rows[0]["moment"])
     assert first.timestamp() * 1e6 == predictions.at_us[0]
     assert first.hour in {4, 15}

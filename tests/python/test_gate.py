@@ -48,7 +48,7 @@ def expected_loss(said, true):
 
 def is_false_promotion(walked, true):
     """Whether the first promotion, while it was served, was no improvement in expectation."""
-    served = walked.generation == 1
+    served = walked.promotions == 1
     if not served.any():
         return False
     new = expected_loss(walked.experts[served, PERSONAL], true[served]).mean()
@@ -83,7 +83,7 @@ def test_noise_is_not_promoted():
 def test_a_clear_pattern_is_promoted_by_day_90():
     inputs, outcome, _ = people(100, 90, weekends_off, seed=2)
     promoted = [
-        walk(*columns, WEEKLY).generation[-1] > 0 for columns in zip(inputs, outcome, strict=True)
+        walk(*columns, WEEKLY).promotions[-1] > 0 for columns in zip(inputs, outcome, strict=True)
     ]
     assert np.mean(promoted) >= 0.9
 
@@ -95,7 +95,7 @@ def test_a_prior_that_knows_the_pattern_already_is_kept():
     taught = walk(inputs[0], outcome[0], teacher).model.tensors()["model.challenger"]
     prior = Prior(WEEKLY, network=taught)
     promoted = [
-        walk(*columns, WEEKLY, prior).generation[-1] > 0
+        walk(*columns, WEEKLY, prior).promotions[-1] > 0
         for columns in zip(inputs[1:], outcome[1:], strict=True)
     ]
     assert np.mean(promoted) <= 0.1
@@ -106,7 +106,7 @@ def test_nothing_is_promoted_before_there_is_a_challenger():
     never = ModelConfig(N_INPUTS, RATES, retrain_every=91)
     for columns in zip(inputs, outcome, strict=True):
         walked = walk(*columns, never)
-        assert (walked.generation == 0).all()
+        assert (walked.promotions == 0).all()
         assert (walked.experts[:, PERSONAL] == walked.experts[:, RATE]).all()
 
 
@@ -114,10 +114,10 @@ def test_a_generation_serves_until_the_next_promotion():
     inputs, outcome, _ = people(10, 90, weekends_off, seed=5)
     for columns in zip(inputs, outcome, strict=True):
         walked = walk(*columns, WEEKLY)
-        assert (np.diff(walked.generation.astype(int)) >= 0).all()
-        assert walked.model.generation == pytest.approx(walked.generation[-1], abs=1)
+        assert (np.diff(walked.promotions.astype(int)) >= 0).all()
+        assert walked.model.promotions == pytest.approx(walked.promotions[-1], abs=1)
         served = walked.experts[:, PERSONAL] != walked.experts[:, RATE]
-        assert (served == (walked.generation > 0)).all()
+        assert (served == (walked.promotions > 0)).all()
 
 
 def test_moments_that_share_an_outcome_do_not_count_as_evidence_many_times():
@@ -131,7 +131,7 @@ def test_moments_that_share_an_outcome_do_not_count_as_evidence_many_times():
     promoted, regret = 0, []
     for x, y in zip(inputs, outcome, strict=True):
         walked = walk_forward(x[day], y[day], slot, learn_at, config)
-        promoted += walked.generation[-1] > 0
+        promoted += walked.promotions[-1] > 0
         regret.append(expected_loss(walked.probability, 0.5).mean() - np.log(2))
     assert promoted <= 10
     assert np.mean(regret) < 0.05

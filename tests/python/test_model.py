@@ -223,7 +223,7 @@ def test_labels_that_become_known_together_are_judged_before_any_is_learnt():
         )
         p = np.where(label == 1, walked.probability, 1 - walked.probability)
         gained.append(np.log(p).mean() - np.log(0.5))
-        promotions += walked.model.generation
+        promotions += walked.model.promotions
     assert np.mean(gained) > -0.03
     assert promotions <= 1
 

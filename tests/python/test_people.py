@@ -123,6 +123,6 @@ def test_what_is_served_by_default_promotes_a_clear_pattern_by_day_90():
     prior = prior_for(read(), DEFAULT_FEATURES)
     weekends_off = np.where(np.arange(90) % 7 < 5, 0.9, 0.1)
     promoted = [
-        walk(person(weekends_off, ONCE, seed), prior).model.generation > 0 for seed in range(40)
+        walk(person(weekends_off, ONCE, seed), prior).model.promotions > 0 for seed in range(40)
     ]
     assert np.mean(promoted) >= 0.9

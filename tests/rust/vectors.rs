@@ -179,7 +179,7 @@ fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
         let mut forecasts = Forecasts {
             probability: &mut probability,
             experts: &mut vec![0.0; n * N_EXPERTS],
-            generation: &mut vec![0; n],
+            promotions: &mut vec![0; n],
         };
         let mut workspace = Workspace {
             order: &mut vec![0; 2 * n + 1],

@@ -293,6 +293,9 @@ def replay(
     Each user and subject is a person of its own. The running base rate stands beside the model on
     the same rows; the first seven observations are learnt from, not scored. Log losses are of
     probabilities within [0.01, 0.99], the other scores of the probabilities as they are.
+
+    --predictions writes user, subject, moment, window_end, probability (what was served), label
+    (1, 0, or empty where unknown) and generation (of the personal network: its promotions so far).
     """
     from inhabit.evaluation import replay as run, write_csv  # noqa: I001, PLC0415 - slow to import
 

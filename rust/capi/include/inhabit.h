@@ -213,7 +213,7 @@ typedef struct inhabit_prediction {
     double mixture;        /* before calibration */
     double experts[16];    /* what each expert says, see `EXPERTS` in the documentation of the core */
     uint32_t expert_count; /* how many there are; the rest of `experts` is 0 */
-    uint32_t generation;   /* how many trained personal networks have been promoted so far */
+    uint32_t promotions;   /* of a trained personal network, so far; 0: none is served */
 } inhabit_prediction;
 
 /*

@@ -32,7 +32,7 @@ pub struct Prediction {
     /// How many experts there are.
     pub expert_count: u32,
     /// How many trained networks have been promoted so far.
-    pub generation: u32,
+    pub promotions: u32,
 }
 
 /// What stands at the beginning of a model's memory. Plain numbers: any bytes are a value of it, and
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn inhabit_model_predict(
         *prediction = unsafe {
             with_model(&mut call, memory, size, |model| {
                 let said = model.predict(x, slot as usize)?;
-                let generation = model.generation();
+                let promotions = model.promotions();
                 let mut experts = [0.0; MAX_EXPERTS];
                 experts[..N_EXPERTS].copy_from_slice(&said.experts);
                 Ok(Prediction {
@@ -298,7 +298,7 @@ pub unsafe extern "C" fn inhabit_model_predict(
                     mixture: said.mixture,
                     experts,
                     expert_count: N_EXPERTS as u32,
-                    generation,
+                    promotions,
                 })
             })
         }?;
@@ -483,7 +483,7 @@ pub unsafe extern "C" fn inhabit_model_walk(
             let mut forecasts = Forecasts {
                 probability: call.output(probability, rows)?,
                 experts: call.output(cursor.take(sizes.experts), sizes.experts)?,
-                generation: call.output(cursor.take(rows), rows)?,
+                promotions: call.output(cursor.take(rows), rows)?,
             };
             let mut workspace = Workspace {
                 order: call.output(cursor.take(sizes.order), sizes.order)?,

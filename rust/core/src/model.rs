@@ -675,10 +675,10 @@ impl<'m> Model<'m> {
         rates::outcomes(self.view().rates)
     }
 
-    /// Which personal network is served: 0 before the first promotion, then the number of promotions.
+    /// Challengers promoted so far: the personal network that is served is that of the last one; 0 serves none.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub fn generation(&self) -> u32 {
+    pub fn promotions(&self) -> u32 {
         gate::promotions(self.view().gate) as u32
     }
 

@@ -33,8 +33,8 @@ pub struct Forecasts<'a> {
     pub probability: &'a mut [f64],
     /// What each expert said, `[n, N_EXPERTS]` row-major.
     pub experts: &'a mut [f64],
-    /// The generation that was served, `[n]`.
-    pub generation: &'a mut [u32],
+    /// Promotions of a personal network by then, `[n]`.
+    pub promotions: &'a mut [u32],
 }
 
 /// The buffers of a walk over `n` rows.
@@ -158,7 +158,7 @@ pub fn walk(
             let said = model.predict(row(t), usize::from(history.slot[t]))?;
             forecasts.probability[t] = said.probability;
             forecasts.experts[t * N_EXPERTS..][..N_EXPERTS].copy_from_slice(&said.experts);
-            forecasts.generation[t] = model.generation();
+            forecasts.promotions[t] = model.promotions();
         }
     }
     Ok(())
@@ -191,7 +191,7 @@ fn check(
     }
     check_len("probability", n, forecasts.probability.len())?;
     check_len("experts", n * N_EXPERTS, forecasts.experts.len())?;
-    check_len("generation", n, forecasts.generation.len())?;
+    check_len("promotions", n, forecasts.promotions.len())?;
     check_room("workspace.order", 2 * n + 1, workspace.order.len())?;
     check_room("workspace.inputs", n * n_inputs, workspace.inputs.len())?;
     check_room("workspace.outcomes", n, workspace.outcomes.len())?;

@@ -461,8 +461,8 @@ impl Model {
         self.with(|model| Ok(model.outcomes() as u64))
     }
     #[getter]
-    fn generation(&self) -> PyResult<u32> {
-        self.with(|model| Ok(model.generation()))
+    fn promotions(&self) -> PyResult<u32> {
+        self.with(|model| Ok(model.promotions()))
     }
     #[getter]
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
@@ -481,8 +481,8 @@ impl Model {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        let (outcomes, generation) = (self.outcomes()?, self.generation()?);
-        Ok(format!("Model(outcomes={outcomes}, generation={generation})"))
+        let (outcomes, promotions) = (self.outcomes()?, self.promotions()?);
+        Ok(format!("Model(outcomes={outcomes}, promotions={promotions})"))
     }
 }
 
@@ -518,7 +518,7 @@ impl Model {
         let mut said = Said {
             probability: vec![0.0; n],
             experts: vec![0.0; n * N_EXPERTS],
-            generation: vec![0; n],
+            promotions: vec![0; n],
         };
         py.detach(|| {
             let floats = config.network.as_ref().map_or(0, training::Memory::floats);
@@ -534,7 +534,7 @@ impl Model {
             let mut forecasts = Forecasts {
                 probability: &mut said.probability,
                 experts: &mut said.experts,
-                generation: &mut said.generation,
+                promotions: &mut said.promotions,
             };
             self.with(|model| walk::walk(model, &history, rows, &mut forecasts, &mut workspace))
         })?;
@@ -578,7 +578,7 @@ impl<'py> Columns<'py> {
 struct Said {
     probability: Vec<f64>,
     experts: Vec<f64>,
-    generation: Vec<u32>,
+    promotions: Vec<u32>,
 }
 
 /// What `walk_forward` returns. Documented in `_native.pyi`.
@@ -587,7 +587,7 @@ struct Said {
 pub(crate) struct WalkForward {
     probability: Py<PyArray1<f64>>,
     experts: Py<PyArray2<f64>>,
-    generation: Py<PyArray1<u32>>,
+    promotions: Py<PyArray1<u32>>,
     model: Py<Model>,
 }
 
@@ -613,7 +613,7 @@ pub(crate) fn walk_forward<'py>(
     Ok(WalkForward {
         probability: PyArray1::from_vec(py, said.probability).unbind(),
         experts: experts.unbind(),
-        generation: PyArray1::from_vec(py, said.generation).unbind(),
+        promotions: PyArray1::from_vec(py, said.promotions).unbind(),
         model: Py::new(py, model)?,
     })
 }

@@ -66,7 +66,7 @@ public struct Model: Sendable {
         }
         return Prediction(
             probability: said.probability, mixture: said.mixture, experts: experts,
-            promotions: Int(said.generation))
+            promotions: Int(said.promotions))
     }
 
     /// Takes in the outcome of a moment; networks are trained by a training only.
