@@ -24,6 +24,7 @@ __all__ = [
     "train",
     "train_many",
     "walk_forward",
+    "walk_forward_many",
 ]
 
 __version__: str
@@ -676,17 +677,58 @@ def walk_forward(
     ShapeError, NonFiniteError, ConfigError
     """
 
+def walk_forward_many(
+    people: Iterable[tuple[ArrayLike, NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint32]]],
+    config: ModelConfig | None = None,
+    prior: Prior | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[WalkForward]:
+    """Walk a fresh model through each of many people's samples, on all cores.
+
+    Each person gets the very bits that `walk_forward` would give. The GIL is released; the longest
+    histories are begun first. If anything is raised, also by `progress` or by Ctrl-C, nobody else
+    is begun.
+
+    Parameters
+    ----------
+    people : iterable of (X, label, slot, learn_at)
+        As for `walk_forward`, n rows each, which may differ from person to person.
+    config, prior
+        As for `walk_forward`, for all people.
+    workers : int, optional
+        Threads, 1 to 1024; by default as many as there are cores.
+    progress : callable, optional
+        Called now and then, and at the end, with the number of people done and of all people.
+
+    Returns
+    -------
+    list of WalkForward
+        In the order of `people`.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ConfigError, TypeError
+        Naming the person's index and the argument (``people[3]: learn_at: ...``); nobody has then
+        been walked through.
+    NonFiniteError
+        If the training of somebody's personal network diverges; of several the first person's.
+    """
+
 def train_many(
     network: Network,
     people: Iterable[tuple[ArrayLike, ...]],
     config: TrainingConfig | None = None,
     *,
+    workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> NDArray[np.float32]:
     """Train a network for each of many people, on all cores.
 
     Each starts from the parameters of `network`, which is not changed, and gets the very bits that
-    `train` would give.
+    `train` would give. The GIL is released; if anything is raised, also by `progress` or by Ctrl-C,
+    nobody else is begun.
 
     Parameters
     ----------
@@ -694,12 +736,22 @@ def train_many(
     people : iterable of (X, y) or (X, y, sample_weight)
         As for `train`; C-contiguous float32 is read in place.
     config : TrainingConfig, optional
+    workers : int, optional
+        Threads, 1 to 1024; by default as many as there are cores.
     progress : callable, optional
-        Called now and then with the number of people done and of all people.
+        Called now and then, and at the end, with the number of people done and of all people.
 
     Returns
     -------
     ndarray of float32, shape (n_people, n_parameters)
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ConfigError
+        Naming the person's index and the argument (``people[3]: y: ...``); nobody has then been
+        trained for.
+    NonFiniteError
+        If somebody's training diverges; of several the first person's.
     """
 
 def ensemble(

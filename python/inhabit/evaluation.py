@@ -8,6 +8,7 @@ beside the model on the same rows, because it is what every model has to beat.
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 
 from inhabit import metrics
-from inhabit._native import EXPERTS, walk_forward
+from inhabit._native import walk_forward_many
 from inhabit.exceptions import ConfigError
 from inhabit.features import DEFAULT_FEATURES, FeatureSet
 from inhabit.moments import Schedule, isoformat
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit._native import ModelConfig, Prior
+    from inhabit._native import ModelConfig, Prior, WalkForward
     from inhabit.events import EventColumns
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
 
 BURN_IN: Final = 7
 """The first observations of a person and subject are learnt from, not scored."""
+_TOGETHER: Final = 32 * (os.cpu_count() or 1)
+"""Walks in one call: enough to keep all cores busy, few enough to tell of progress."""
 AMOUNTS: Final = ((7, 20), (21, 60), (61, 180), (181, None))
 """Ranges of own history (earlier observations) that are also scored one by one."""
 
@@ -149,7 +152,8 @@ def replay(
     config : ModelConfig, optional
         By default the one for the features.
     progress : callable, optional
-        Called with the people done and all people.
+        Called now and then, and at the end, with the walks done and all walks: one for each subject
+        of each person.
 
     Raises
     ------
@@ -160,21 +164,23 @@ def replay(
         raise ConfigError("people: expected events of at least one person, got none")
     config = config or model_config(feature_set)
     people = dict(sorted(people.items()))  # whatever order the file had them in
-    users = tuple(people)
     names = sorted({name for events in people.values() for name in events.subjects})
-    parts = []
-    for user, events in enumerate(people.values()):
-        for name in subjects_of(events, target):
-            table = samples(events, replace(target, subject=name), schedule, feature_set)
-            part = _walk(table, config, prior)
-            size = len(table)
-            part["user"] = np.full(size, user, np.int32)
-            part["subject"] = np.full(size, names.index(name), np.int32)
-            parts.append(part)
+    logs = tuple(people.values())
+    asked = [(k, name) for k, events in enumerate(logs) for name in subjects_of(events, target)]
+    parts: list[dict[str, NDArray[Any]]] = []
+    for first in range(0, len(asked), _TOGETHER):
+        some = asked[first : first + _TOGETHER]
+        tables = [
+            samples(logs[user], replace(target, subject=name), schedule, feature_set)
+            for user, name in some
+        ]
+        walks = walk_forward_many([table.columns for table in tables], config, prior)
+        for (user, name), table, walked in zip(some, tables, walks, strict=True):
+            parts.append(_columns(user, names.index(name), table, walked))
         if progress is not None:
-            progress(user + 1, len(users))
+            progress(len(parts), len(asked))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Predictions(users=users, subjects=tuple(names), **joined)
+    return Predictions(users=tuple(people), subjects=tuple(names), **joined)
 
 
 def subjects_of(events: EventColumns, target: Target) -> list[str]:
@@ -190,20 +196,21 @@ def subjects_of(events: EventColumns, target: Target) -> list[str]:
     return [events.subjects[code] for code in told]
 
 
-def _walk(table: Samples, config: ModelConfig, prior: Prior | None) -> dict[str, NDArray[Any]]:
-    """Return the columns of one person's and subject's predictions."""
-    walked = walk_forward(
-        table.features, table.matured_label, table.slot, table.learn_at, config, prior
-    )
+def _columns(
+    user: int, subject: int, table: Samples, walked: WalkForward
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of the predictions about one person and subject."""
     observed = table.label != UNKNOWN
     return {
+        "user": np.full(len(table), user, np.int32),
+        "subject": np.full(len(table), subject, np.int32),
         "at_us": table.moments.at_us,
         "window_end_us": table.moments.window_end_us,
         "utc_offset_s": table.moments.utc_offset_s,
         "slot": table.slot,
         "probability": walked.probability,
         "base_rate": running_base_rate(table),
-        "experts": walked.experts.reshape(-1, len(EXPERTS)),
+        "experts": walked.experts,
         "label": table.label,
         "earlier": np.cumsum(observed) - observed,
         "promotions": walked.promotions,

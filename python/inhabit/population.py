@@ -1,9 +1,9 @@
 """Many people: walk through all of them, and learn from some what to expect of others.
 
-One person's walk is a pure function of the person's samples and the prior. `walk_many` runs it for
-many people on threads, because the walk is one call into Rust that needs no Python; the results are
-those of one walk after the other, bit for bit. On more than one machine the same function runs on
-any engine that maps a function over people (``docs/population.md`` has a recipe).
+One person's walk is a pure function of the person's samples and the prior. `walk_many` is one call
+into Rust, which walks through the people on all cores; the results are those of one `walk` after
+the other, bit for bit. On more than one machine the same function runs on any engine that maps a
+function over people (``docs/population.md`` has a recipe).
 
 `train_prior` is empirical Bayes. Each person's logistic weights are a draw from a Gaussian, whose
 mean and variance are estimated by expectation-maximisation; the prior network is trained on the
@@ -13,8 +13,6 @@ are those under which the mixture would have predicted these people best.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +29,7 @@ from inhabit._native import (
     WalkForward,
     train,
     walk_forward,
+    walk_forward_many,
 )
 from inhabit.evaluation import replay
 from inhabit.exceptions import ConfigError
@@ -82,14 +81,7 @@ def walk(
     WalkForward
         Probabilities of each moment, made before its outcome, and the model at the end.
     """
-    return walk_forward(
-        samples.features,
-        samples.matured_label,
-        samples.slot,
-        samples.learn_at,
-        config or model_config(samples.feature_set),
-        prior,
-    )
+    return walk_forward(*samples.columns, config or model_config(samples.feature_set), prior)
 
 
 def walk_many(
@@ -100,26 +92,37 @@ def walk_many(
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[WalkForward]:
-    """Walk through many people; the same bits as one `walk` after the other.
+    """Walk through many people on all cores; the same bits as one `walk` after the other.
 
     Parameters
     ----------
     people : sequence of Samples
-        One person and subject each.
+        One person and subject each, all with the same features.
     prior, config
         As for `walk`.
     workers : int, optional
         Threads; by default as many as there are cores.
     progress : callable, optional
-        Called with the people done and all people.
+        Called now and then, and at the end, with the people done and all people.
+
+    Raises
+    ------
+    ConfigError
+        If the features of the people differ.
     """
-    results = []
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for result in pool.map(lambda samples: walk(samples, prior, config), people):
-            results.append(result)
-            if progress is not None:
-                progress(len(results), len(people))
-    return results
+    if not people:
+        return []
+    feature_set = _features_of(people)
+    config = config or model_config(feature_set)
+    columns = (samples.columns for samples in people)
+    return walk_forward_many(columns, config, prior, workers=workers, progress=progress)
+
+
+def _features_of(people: Sequence[Samples]) -> FeatureSet:
+    """Return the features that all people have."""
+    if len({samples.feature_set.schema_hash for samples in people}) != 1:
+        raise ConfigError("people: expected samples with the same features, got several schemas")
+    return people[0].feature_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,10 +286,8 @@ def train_prior(
     people = [samples for samples, known in zip(people, labelled, strict=True) if known]
     if not people:
         raise ConfigError("people: expected samples with labels of one person or more, got none")
-    if len({samples.feature_set.schema_hash for samples in people}) != 1:
-        raise ConfigError("people: expected samples with the same features, got several schemas")
 
-    feature_set = people[0].feature_set
+    feature_set = _features_of(people)
     shape = model_config(feature_set, HIDDEN_LAYERS if config.networks else None)
     general = Prior(shape)
     caution = np.full(shape.n_weights, config.caution)

@@ -80,6 +80,13 @@ class Samples:
         """The labels that may be learnt by the end of the log; -1 for all others."""
         return np.where(self.matured & ~self.repeats, self.label, np.int8(UNKNOWN))
 
+    @property
+    def columns(
+        self,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint32]]:
+        """What a model walks through: features, labels that may be learnt, slots, `learn_at`."""
+        return self.features, self.matured_label, self.slot, self.learn_at
+
 
 def samples(
     events: EventColumns,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histories import columns, histories, schedules, targets
-from inhabit import metrics
+from inhabit import evaluation, metrics
 from inhabit.evaluation import (
     BURN_IN,
     Summary,
@@ -269,7 +269,12 @@ def test_overlapping_windows_teach_an_outcome_once():
     assert summary.model.log_loss < summary.base_rate.log_loss + 0.02
 
 
-def test_progress_tells_the_people_done(people):
-    told = []
-    replay(people, TARGET, TWICE, progress=lambda done, of: told.append((done, of)))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+def test_people_walk_together_in_parts_and_progress_is_told_after_each(
+    people, predictions, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(evaluation, "_TOGETHER", 3)
+    again = replay(people, TARGET, TWICE, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(3, 4), (4, 4)]
+    assert again.probability.tobytes() == predictions.probability.tobytes()
+    assert again.user.tobytes() == predictions.user.tobytes()

@@ -74,11 +74,13 @@ def log_loss(people, prior):
 def test_many_people_give_the_same_bits_as_one_after_the_other(people):
     seen = []
     many = walk_many(people, workers=4, progress=lambda done, total: seen.append((done, total)))
+    assert len(many) == len(people)
     for own, walked in zip(people, many, strict=True):
         alone = walk(own)
         assert np.array_equal(alone.probability, walked.probability)
         assert np.array_equal(alone.experts, walked.experts)
-    assert seen == [(k + 1, len(people)) for k in range(len(people))]
+    assert seen[-1] == (len(people), len(people))
+    assert walk_many([]) == []
 
 
 def test_a_person_is_a_row_for_each_subject():
@@ -177,6 +179,8 @@ def test_wrong_input_is_refused(people):
     more = person(1, feature_set=DEFAULT_FEATURES + times_today("coffee", 2))
     with pytest.raises(ConfigError, match="the same features"):
         train_prior([people[0], more])
+    with pytest.raises(ConfigError, match="the same features"):
+        walk_many([people[0], more])
     with pytest.raises(ConfigError, match="groups: expected one entry for each of 12 people"):
         train_prior(people, groups=["a"])
 

@@ -320,31 +320,18 @@ def test_config_replace_and_equality():
         config.replace(lr=1)
 
 
-@given(st.lists(st.integers(2, 50), max_size=6), configs)
-def test_many_people_get_what_each_would_alone(rows, config):
+@given(st.lists(st.integers(2, 50), max_size=6), configs, st.sampled_from((None, 1, 3)))
+def test_many_people_get_what_each_would_alone(rows, config, workers):
     network = Network(seed=3)
     before = network.parameters
     people = [samples(n, seed) for seed, n in enumerate(rows)]
-    together = train_many(network, people, config)
+    together = train_many(network, people, config, workers=workers)
     assert together.shape == (len(rows), 321)
     for (X, y), parameters in zip(people, together, strict=True):
         alone = network.copy()
         train(alone, X, y, config)
         np.testing.assert_array_equal(bits(alone.parameters), bits(parameters))
     np.testing.assert_array_equal(network.parameters, before)
-
-
-def test_many_people_progress_and_errors():
-    network = Network(seed=3)
-    people = [samples(20, seed) for seed in range(300)]
-    seen = []
-    train_many(network, people, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(256, 300), (300, 300)]
-    people[280] = (people[280][0], np.full(20, np.nan))
-    with pytest.raises(NonFiniteError, match=r"people\[280\]: y"):
-        train_many(network, people)
-    with pytest.raises(ShapeError, match=r"people\[0\]: expected a tuple"):
-        train_many(network, [1])
 
 
 @pytest.mark.parametrize("bootstrap", [False, True])

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
-    model::{MAX_TOGETHER, Model, N_EXPERTS, Outcome, Scratch},
+    model::{MAX_TOGETHER, Model, ModelConfig, N_EXPERTS, Outcome, Scratch},
     rates::MAX_SLOTS,
 };
 
@@ -164,6 +164,34 @@ pub fn walk(
     Ok(())
 }
 
+impl History<'_> {
+    /// Refuses a history that a model of `config` cannot be walked through; returns its number of rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::OutOfRange`] naming the column.
+    pub fn check(&self, config: &ModelConfig) -> Result<usize> {
+        let n = self.label.len();
+        check_len("x", n * config.n_inputs, self.x.len())?;
+        check_finite("x", self.x)?;
+        check_len("slot", n, self.slot.len())?;
+        check_len("learn_at", n, self.learn_at.len())?;
+        let refuse =
+            |argument, expected, actual| Err(Error::OutOfRange { argument, expected, actual });
+        if let Some(&label) = self.label.iter().find(|l| !(-1..=1).contains(*l)) {
+            return refuse("label", "1, 0 or -1", f64::from(label));
+        }
+        if let Some(&slot) = self.slot.iter().find(|s| usize::from(**s) >= MAX_SLOTS) {
+            return refuse("slot", "slots from 0 to 23", f64::from(slot));
+        }
+        let mut rows = self.learn_at.iter().enumerate();
+        if let Some((_, &at)) = rows.find(|&(j, &at)| at as usize <= j || at as usize > n) {
+            let expected = "rows later than the sample's own, at most n";
+            return refuse("learn_at", expected, f64::from(at));
+        }
+        Ok(n)
+    }
+}
+
 /// Refuses what does not fit together; returns the number of rows.
 fn check(
     model: &Model<'_>,
@@ -171,30 +199,14 @@ fn check(
     forecasts: &Forecasts<'_>,
     workspace: &Workspace<'_>,
 ) -> Result<usize> {
-    let n = history.label.len();
-    let n_inputs = model.config().n_inputs;
-    check_len("x", n * n_inputs, history.x.len())?;
-    check_finite("x", history.x)?;
-    check_len("slot", n, history.slot.len())?;
-    check_len("learn_at", n, history.learn_at.len())?;
-    let refuse = |argument, expected, actual| Err(Error::OutOfRange { argument, expected, actual });
-    if let Some(&label) = history.label.iter().find(|l| !(-1..=1).contains(*l)) {
-        return refuse("label", "1, 0 or -1", f64::from(label));
-    }
-    if let Some(&slot) = history.slot.iter().find(|s| usize::from(**s) >= MAX_SLOTS) {
-        return refuse("slot", "slots from 0 to 23", f64::from(slot));
-    }
-    let early =
-        history.learn_at.iter().enumerate().find(|&(j, &at)| at as usize <= j || at as usize > n);
-    if let Some((_, &at)) = early {
-        return refuse("learn_at", "rows later than the sample's own, at most n", f64::from(at));
-    }
+    let config = model.config();
+    let n = history.check(config)?;
     check_len("probability", n, forecasts.probability.len())?;
     check_len("experts", n * N_EXPERTS, forecasts.experts.len())?;
     check_len("promotions", n, forecasts.promotions.len())?;
     check_room("workspace.order", 2 * n + 1, workspace.order.len())?;
-    check_room("workspace.inputs", n * n_inputs, workspace.inputs.len())?;
+    check_room("workspace.inputs", n * config.n_inputs, workspace.inputs.len())?;
     check_room("workspace.outcomes", n, workspace.outcomes.len())?;
-    workspace.scratch.check(model.config())?;
+    workspace.scratch.check(config)?;
     Ok(n)
 }

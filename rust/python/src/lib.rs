@@ -13,6 +13,8 @@ mod many;
 mod model;
 mod network;
 mod training;
+mod walk_forward;
+mod workers;
 
 use pyo3::prelude::*;
 
@@ -26,11 +28,13 @@ mod _native {
     #[pymodule_export]
     use crate::many::{ensemble, train_many};
     #[pymodule_export]
-    use crate::model::{Model, ModelConfig, Prior, WalkForward, walk_forward};
+    use crate::model::{Model, ModelConfig, Prior};
     #[pymodule_export]
     use crate::network::{_network_from_parameters, Network};
     #[pymodule_export]
     use crate::training::{TrainingConfig, TrainingProgress, TrainingResult, train};
+    #[pymodule_export]
+    use crate::walk_forward::{WalkForward, walk_forward, walk_forward_many};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

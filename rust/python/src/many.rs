@@ -1,20 +1,17 @@
 //! Many trainings in one call, on all cores: `train_many` for people, `ensemble` for doubt.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{cmp::Reverse, collections::BTreeMap, ops::ControlFlow};
 
 use inhabit_core::{self as core, Memory, Network as Core, Samples, SplitMix64, Training, persons};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{prelude::*, types::PyTuple};
-use rayon::prelude::*;
 
 use crate::{
-    error::{ConfigError, IntoPyResult, NativeError, ShapeError},
+    error::{ConfigError, NativeError, ShapeError},
     network::{Data, Network},
     training::TrainingConfig,
+    workers::{Failure, Group, Workers, of_person},
 };
-
-/// People between two looks at signals and two calls of `progress`.
-const PEOPLE_PER_SLICE: usize = 256;
 
 /// What all trainings have in common.
 #[derive(Clone, Copy, Debug)]
@@ -33,34 +30,11 @@ struct Buffers {
 }
 
 impl Job<'_> {
-    /// Trains everybody on all cores and writes their parameters behind each other.
-    ///
-    /// An error comes with the index of the person.
-    fn run(
-        &self,
-        people: &[Samples<'_>],
-        parameters: &mut [f32],
-    ) -> Result<(), (usize, core::Error)> {
-        let n = self.network.n_parameters();
-        let trained = self
-            .groups(people)
-            .into_par_iter()
-            .map_init(Buffers::default, |buffers, group| {
-                self.train_group(buffers, people, &group).map(|parameters| (group, parameters))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for (group, trained) in trained {
-            for (&index, trained) in group.iter().zip(trained.chunks(n)) {
-                parameters[index * n..][..n].copy_from_slice(trained);
-            }
-        }
-        Ok(())
-    }
-
-    /// Those who can go side by side: as many samples each, enough of them for a vector.
-    fn groups(&self, people: &[Samples<'_>]) -> Vec<Vec<usize>> {
+    /// Those who can go side by side: as many samples each, enough of them for a vector. The longest
+    /// first.
+    fn groups(&self, people: &[Samples<'_>]) -> Vec<Group> {
         let lanes = if persons::pays(self.network) { persons::lanes() } else { 1 };
-        let mut alike: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut alike: BTreeMap<usize, Group> = BTreeMap::new();
         let mut groups = Vec::new();
         for (index, samples) in people.iter().enumerate() {
             if lanes > 1 && persons::fits(self.config, samples) {
@@ -76,6 +50,7 @@ impl Job<'_> {
                 groups.extend(group.iter().map(|&index| vec![index]));
             }
         }
+        groups.sort_by_key(|group| Reverse(people[group[0]].rows() * group.len()));
         groups
     }
 
@@ -84,7 +59,7 @@ impl Job<'_> {
         buffers: &mut Buffers,
         people: &[Samples<'_>],
         group: &[usize],
-    ) -> Result<Vec<f32>, (usize, core::Error)> {
+    ) -> Result<Vec<f32>, Failure> {
         let mut parameters = vec![0.0; group.len() * self.network.n_parameters()];
         let samples: Vec<Samples<'_>> = group.iter().map(|&index| people[index]).collect();
         if group.len() > 1 && self.train_side_by_side(buffers, &samples, &mut parameters).is_ok() {
@@ -136,14 +111,16 @@ impl Buffers {
 
 /// Trains one network per person. Documented in `_native.pyi`.
 #[pyfunction]
-#[pyo3(signature = (network, people, config=None, *, progress=None))]
+#[pyo3(signature = (network, people, config=None, *, workers=None, progress=None))]
 pub(crate) fn train_many<'py>(
     py: Python<'py>,
     network: &Bound<'py, Network>,
     people: &Bound<'py, PyAny>,
     config: Option<&Bound<'py, TrainingConfig>>,
+    workers: Option<usize>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let workers = Workers::new(py, workers, progress)?;
     let shape = network.get().core;
     let people: Vec<Data<'py>> = people
         .try_iter()?
@@ -156,17 +133,18 @@ pub(crate) fn train_many<'py>(
         .collect::<PyResult<_>>()?;
     let (config, anchor) = settings(config);
     let initial = network.get().snapshot(py);
+    let job = Job { network: &shape, config: &config, anchor, initial: &initial };
+    let groups = job.groups(&samples);
+    let trained = workers.run(
+        &groups,
+        |buffers, group| job.train_group(buffers, &samples, group),
+        |(index, error)| of_person(py, index, NativeError::from(error).into()),
+    )?;
     let n = shape.n_parameters();
-    let mut parameters = vec![0.0; samples.len() * n];
-    let slices = samples.chunks(PEOPLE_PER_SLICE).zip(parameters.chunks_mut(PEOPLE_PER_SLICE * n));
-    for (slice, (samples, parameters)) in slices.enumerate() {
-        let job = Job { network: &shape, config: &config, anchor, initial: &initial };
-        py.detach(|| job.run(samples, parameters)).map_err(|(index, error)| {
-            of_person(py, slice * PEOPLE_PER_SLICE + index, NativeError::from(error).into())
-        })?;
-        py.check_signals()?;
-        if let Some(progress) = progress {
-            progress.call1((slice * PEOPLE_PER_SLICE + samples.len(), people.len()))?;
+    let mut parameters = vec![0.0; people.len() * n];
+    for (group, trained) in groups.iter().zip(trained) {
+        for (&index, trained) in group.iter().zip(trained.chunks(n)) {
+            parameters[index * n..][..n].copy_from_slice(trained);
         }
     }
     Ok(PyArray1::from_vec(py, parameters).reshape([people.len(), n])?.into_any())
@@ -195,29 +173,29 @@ pub(crate) fn ensemble<'py>(
     let slices = data.slices();
     let (config, anchor) = settings(config);
     let own = network.get().snapshot(py);
-    let trained = py.detach(|| {
-        let member = |buffers: &mut Buffers, k: usize| {
-            let seed = config.seed.wrapping_add(k as u64);
-            let config = core::TrainingConfig { seed, ..config };
-            let mut parameters = vec![0.0; shape.n_parameters()];
-            let job = Job { network: &shape, config: &config, anchor, initial: &own };
-            if bootstrap {
-                let drawn = slices.draw(&shape, SplitMix64::new(seed));
-                job.train_one(buffers, &drawn.samples(&shape)?, &mut parameters)?;
-            } else {
-                let mut initial = vec![0.0; shape.n_parameters()];
-                shape.initialize(seed, &mut initial)?;
-                let job = Job { initial: &initial, ..job };
-                job.train_one(buffers, &samples, &mut parameters)?;
-            }
-            Ok(parameters)
-        };
-        (0..members)
-            .into_par_iter()
-            .map_init(Buffers::default, member)
-            .collect::<core::Result<Vec<_>>>()
-    });
-    trained.into_py()?.iter().map(|p| Network::with_parameters(shape, p)).collect()
+    let member = |buffers: &mut Buffers, k: usize| {
+        let seed = config.seed.wrapping_add(k as u64);
+        let config = core::TrainingConfig { seed, ..config };
+        let mut parameters = vec![0.0; shape.n_parameters()];
+        let job = Job { network: &shape, config: &config, anchor, initial: &own };
+        if bootstrap {
+            let drawn = slices.draw(&shape, SplitMix64::new(seed));
+            job.train_one(buffers, &drawn.samples(&shape)?, &mut parameters)?;
+        } else {
+            let mut initial = vec![0.0; shape.n_parameters()];
+            shape.initialize(seed, &mut initial)?;
+            let job = Job { initial: &initial, ..job };
+            job.train_one(buffers, &samples, &mut parameters)?;
+        }
+        Ok(parameters)
+    };
+    let groups: Vec<Group> = (0..members).map(|k| vec![k]).collect();
+    let trained = Workers::new(py, None, None)?.run(
+        &groups,
+        |buffers, group| member(buffers, group[0]).map_err(|error| (group[0], error)),
+        |(_, error)| NativeError::from(error).into(),
+    )?;
+    trained.iter().map(|p| Network::with_parameters(shape, p)).collect()
 }
 
 fn settings<'a>(
@@ -238,10 +216,4 @@ fn read_person<'py>(shape: &Core, index: usize, person: &Bound<'py, PyAny>) -> P
     let weight = parts.get_item(2).ok().filter(|weight| !weight.is_none());
     Data::read(shape, &parts.get_item(0)?, &parts.get_item(1)?, weight.as_ref())
         .map_err(|error| of_person(person.py(), index, error))
-}
-
-/// The same error, saying whose data it is about.
-fn of_person(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
-    let message = format!("people[{index}]: {}", error.value(py));
-    PyErr::from_type(error.get_type(py), message)
 }

@@ -1,22 +1,20 @@
-//! `ModelConfig`, `Prior`, `Model`, `walk_forward`.
+//! `ModelConfig`, `Prior`, `Model`.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inhabit_core::{
     Network as Shape,
     generation::{CONFIG_LEN, decode_config, encode_config},
-    model::{self as core, Memory, N_EXPERTS, Outcome, Scratch},
-    training,
-    walk_forward::{self as walk, Forecasts, History, Workspace},
+    model::{self as core, Memory, N_EXPERTS, Outcome},
 };
-use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use numpy::{Element, PyArray1, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
 
 use crate::{
     arrays::Floats,
     error::{ConfigError, IntoPyResult, ShapeError},
     network::{activation, activation_name},
+    walk_forward::{Buffers, Columns, walk_rows},
 };
 
 /// How a model is built. Documented in `_native.pyi`.
@@ -271,7 +269,7 @@ impl Prior {
         Ok(tensors)
     }
 
-    fn core(&self) -> PyResult<core::Prior<'_>> {
+    pub(crate) fn core(&self) -> PyResult<core::Prior<'_>> {
         let Self { config, network, mean, variance, experts } = self;
         core::Prior::new(config, network.as_deref(), mean, variance, experts).into_py()
     }
@@ -279,14 +277,14 @@ impl Prior {
 
 /// The memory of a model, owned.
 #[derive(Clone, Debug)]
-struct Owned {
+pub(crate) struct Owned {
     state: Vec<f64>,
     champion: Vec<f32>,
     challenger: Vec<f32>,
 }
 
 impl Owned {
-    fn new(config: &core::ModelConfig) -> Self {
+    pub(crate) fn new(config: &core::ModelConfig) -> Self {
         let parameters = vec![0.0; config.n_parameters()];
         Self {
             state: vec![0.0; config.n_state()],
@@ -295,7 +293,7 @@ impl Owned {
         }
     }
 
-    fn view(&mut self) -> Memory<'_> {
+    pub(crate) fn view(&mut self) -> Memory<'_> {
         let Self { state, champion, challenger } = self;
         Memory { state, champion, challenger }
     }
@@ -321,7 +319,7 @@ impl Model {
         let (config, prior) = setting(config, prior)?;
         let mut memory = Owned::new(&config);
         core::Model::new(&config, &prior.core()?, memory.view()).into_py()?;
-        Ok(Self { config, prior, memory: Mutex::new(memory) })
+        Ok(Self::of(config, prior, memory))
     }
 
     #[staticmethod]
@@ -344,7 +342,7 @@ impl Model {
             challenger: tensor(tensors, "model.challenger", config.n_parameters())?,
         };
         core::Model::resume(&config, &prior.core()?, memory.view()).into_py()?;
-        Ok(Self { config, prior, memory: Mutex::new(memory) })
+        Ok(Self::of(config, prior, memory))
     }
 
     fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -437,7 +435,10 @@ impl Model {
         end: usize,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let columns = Columns::read(&self.config, X, label, slot, learn_at)?;
-        let said = self.walk_rows(py, &columns, begin..end)?;
+        let history = columns.history()?;
+        let said = py.detach(|| {
+            self.with(|model| walk_rows(model, &history, begin..end, &mut Buffers::default()))
+        })?;
         Ok(PyArray1::from_slice(py, &said.probability[begin..end]))
     }
 
@@ -446,8 +447,7 @@ impl Model {
     }
 
     fn copy(&self) -> Self {
-        let memory = Mutex::new(self.lock().clone());
-        Self { config: self.config, prior: Arc::clone(&self.prior), memory }
+        Self::of(self.config, Arc::clone(&self.prior), self.lock().clone())
     }
 
     #[getter]
@@ -487,6 +487,10 @@ impl Model {
 }
 
 impl Model {
+    pub(crate) fn of(config: core::ModelConfig, prior: Arc<Prior>, memory: Owned) -> Self {
+        Self { config, prior, memory: Mutex::new(memory) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Owned> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -501,46 +505,6 @@ impl Model {
         act(&mut model).into_py()
     }
 
-    /// Walks through some rows of a history, without the GIL.
-    fn walk_rows(
-        &self,
-        py: Python<'_>,
-        columns: &Columns<'_>,
-        rows: Range<usize>,
-    ) -> PyResult<Said> {
-        let (config, n) = (&self.config, columns.n);
-        let history = History {
-            x: columns.x.as_slice(),
-            label: columns.label.as_slice()?,
-            slot: columns.slot.as_slice()?,
-            learn_at: columns.learn_at.as_slice()?,
-        };
-        let mut said = Said {
-            probability: vec![0.0; n],
-            experts: vec![0.0; n * N_EXPERTS],
-            promotions: vec![0; n],
-        };
-        py.detach(|| {
-            let floats = config.network.as_ref().map_or(0, training::Memory::floats);
-            let mut workspace = Workspace {
-                order: &mut vec![0; 2 * n + 1],
-                inputs: &mut vec![0.0; n * config.n_inputs],
-                outcomes: &mut vec![0.0; n],
-                scratch: Scratch {
-                    floats: &mut vec![0.0; floats],
-                    order: &mut vec![0; config.retrain_window as usize],
-                },
-            };
-            let mut forecasts = Forecasts {
-                probability: &mut said.probability,
-                experts: &mut said.experts,
-                promotions: &mut said.promotions,
-            };
-            self.with(|model| walk::walk(model, &history, rows, &mut forecasts, &mut workspace))
-        })?;
-        Ok(said)
-    }
-
     fn prediction(&self, x: &Bound<'_, PyAny>, slot: usize) -> PyResult<core::Prediction> {
         let x = Floats::read("x", x)?;
         let x = x.vector_of(self.config.n_inputs)?;
@@ -548,78 +512,8 @@ impl Model {
     }
 }
 
-/// The columns of a history, borrowed from Python.
-struct Columns<'py> {
-    x: Floats<'py>,
-    label: PyReadonlyArray1<'py, i8>,
-    slot: PyReadonlyArray1<'py, u8>,
-    learn_at: PyReadonlyArray1<'py, u32>,
-    n: usize,
-}
-
-impl<'py> Columns<'py> {
-    fn read(
-        config: &core::ModelConfig,
-        x: &Bound<'py, PyAny>,
-        label: &Bound<'py, PyAny>,
-        slot: &Bound<'py, PyAny>,
-        learn_at: &Bound<'py, PyAny>,
-    ) -> PyResult<Self> {
-        let x = Floats::read("X", x)?;
-        let n = x.rows_of(config.n_inputs)?;
-        let label = column("label", label, "int8", n)?;
-        let slot = column("slot", slot, "uint8", n)?;
-        let learn_at = column("learn_at", learn_at, "uint32", n)?;
-        Ok(Self { x, label, slot, learn_at, n })
-    }
-}
-
-/// The memory of [`Forecasts`], owned.
-struct Said {
-    probability: Vec<f64>,
-    experts: Vec<f64>,
-    promotions: Vec<u32>,
-}
-
-/// What `walk_forward` returns. Documented in `_native.pyi`.
-#[pyclass(frozen, get_all, module = "inhabit._native")]
-#[derive(Debug)]
-pub(crate) struct WalkForward {
-    probability: Py<PyArray1<f64>>,
-    experts: Py<PyArray2<f64>>,
-    promotions: Py<PyArray1<u32>>,
-    model: Py<Model>,
-}
-
-/// Walks a model through one person's samples. Documented in `_native.pyi`.
-#[pyfunction]
-#[pyo3(signature = (X, label, slot, learn_at, config=None, prior=None))]
-#[allow(non_snake_case)]
-pub(crate) fn walk_forward<'py>(
-    py: Python<'py>,
-    X: &Bound<'py, PyAny>,
-    label: &Bound<'py, PyAny>,
-    slot: &Bound<'py, PyAny>,
-    learn_at: &Bound<'py, PyAny>,
-    config: Option<&Bound<'py, ModelConfig>>,
-    prior: Option<&Bound<'py, Prior>>,
-) -> PyResult<WalkForward> {
-    let (config, prior) = setting(config, prior)?;
-    let model = Model { config, memory: Mutex::new(Owned::new(&config)), prior };
-    core::Model::new(&config, &model.prior.core()?, model.lock().view()).into_py()?;
-    let columns = Columns::read(&config, X, label, slot, learn_at)?;
-    let said = model.walk_rows(py, &columns, 0..columns.n)?;
-    let experts = PyArray1::from_vec(py, said.experts).reshape([columns.n, N_EXPERTS])?;
-    Ok(WalkForward {
-        probability: PyArray1::from_vec(py, said.probability).unbind(),
-        experts: experts.unbind(),
-        promotions: PyArray1::from_vec(py, said.promotions).unbind(),
-        model: Py::new(py, model)?,
-    })
-}
-
 /// The configuration and the prior, with defaults for what is absent.
-fn setting(
+pub(crate) fn setting(
     config: Option<&Bound<'_, ModelConfig>>,
     prior: Option<&Bound<'_, Prior>>,
 ) -> PyResult<(core::ModelConfig, Arc<Prior>)> {
@@ -659,7 +553,7 @@ fn config_or_default(config: Option<&Bound<'_, ModelConfig>>) -> PyResult<core::
 }
 
 /// A column of `n` elements of exactly this type.
-fn column<'py, T: Element>(
+pub(crate) fn column<'py, T: Element>(
     argument: &str,
     value: &Bound<'py, PyAny>,
     dtype: &str,
