@@ -11,430 +11,271 @@ arithmetic by hand in C, whose results must have the same bits.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import math
 import os
 import platform
-import shutil
-import statistics
 import subprocess
 import sys
-import sysconfig
 import time
-import timeit
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-try:
-    import resource
-except ImportError:  # not a POSIX system
-    resource = None
-
 import inhabit._native as native
-import rival_trainers as rivals
+import rival
+import speed_costs
 from inhabit._native import Network, TrainingConfig, train, train_many
+from rival import limit as limit_of_the_machine
+from speed_report import Case, Report, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-PACKAGES = [
-    "numpy",
-    "numba",
-    "scikit-learn",
-    "torch",
-    "jax",
-    "onnxruntime",
-    "ai-edge-litert",
-    "river",
-]
-if TYPE_CHECKING:
-    from collections.abc import Callable
+ROWS, EPOCHS, RATE = 365, 20, 1e-3
 
-ROWS, EPOCHS, BATCH, RATE = 365, 20, 32, 1e-3
-TRIES = 8  # at a timing that nobody interrupted
-
-
-class Case(NamedTuple):
-    """A statement to time."""
-
-    name: str
-    statement: str | Callable[[], object]
-    names: dict
-    scale: float = 1.0  # divides the time: people, rows
+# What this project holds itself to: how many times slower a row must at least be than the first.
+BARS = {
+    "one": {"limit": 1 / 2.0, "numba": 3.5, "ai-edge-litert": 15, "numpy": 50, "onnxruntime": 65}
+    | {"torch": 150, "jax": 150, "scikit-learn": 1200},
+    "one from a list": {"limit": 1 / 1.8},
+    "many": {"limit": 0.85, "ai-edge-litert": 2.8, "onnxruntime": 3.5, "numpy": 4.5},
+    "training": {"limit": 1 / 1.25, "numba": 8, "jax": 8, "ai-edge-litert": 25, "numpy": 40}
+    | {"scikit-learn": 200, "torch": 300},
+    "people": {"limit": 1 / 1.25, "inhabit, one core": 1.8, "scikit-learn": 300}
+    | {"numba": 9, "torch": 9, "jax": 9},
+    "reasons": {"predict_many": 1 / 2.0},
+    "year": {"one training": 1 / 100},
+}
+THE_LIMIT = "limit: C"
+RIVAL_PEOPLE = 1000  # rivals train that many; theirs are figures per person too
 
 
-def measure(cases: list[Case], rounds: int, at_least_s: float = 0.003) -> dict[str, float]:
-    """Return the median seconds of each case over interleaved rounds."""
-    timers, numbers = [], []
-    for case in cases:
-        timer = timeit.Timer(case.statement, globals=case.names)
-        timer.timeit(1)  # warm: compiles, caches
-        once = min(timer.timeit(1) for _ in range(2))
-        timers.append(timer)
-        numbers.append(max(1, math.ceil(at_least_s / max(once, 1e-8))))
-    times: dict[str, list[float]] = {case.name: [] for case in cases}
-    for _ in range(rounds):
-        for case, timer, number in zip(cases, timers, numbers, strict=True):
-            for _ in range(TRIES):
-                before = preemptions()
-                seconds = timer.timeit(number)
-                if preemptions() == before:
-                    break
-            times[case.name].append(seconds / number / case.scale)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def preemptions() -> int:
-    """Return how often the scheduler took the processor from this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
-
-
-class Report:
-    """Prints tables, and keeps them as Markdown."""
+class Bench:
+    """The data, the network and the limit that the tables share."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        rng = np.random.default_rng(0)
+        self.X = rng.random((ROWS, 10), np.float32)
+        self.y = (rng.random(ROWS) < self.X[:, 0]).astype(np.float32)
+        self.order = np.tile(np.arange(ROWS, dtype=np.uint32), (EPOCHS, 1))
+        self.network = Network(seed=1)
+        self.start = self.network.parameters
+        self.limit = limit_of_the_machine.load()
+        if self.limit:
+            self.limit.set(self.start)
 
-    def say(self, text: str = "") -> None:
-        print(text, flush=True)
-        self.lines.append(text)
+    def one_core(self) -> Iterator[Table]:
+        """Tables of one thread."""
+        yield self.one()
+        yield self.one_from_a_list()
+        yield self.many()
+        yield self.reasons()
+        yield self.training("adam")
+        yield self.training("sgd")
+        yield self.year()
 
-    def table(self, title: str, unit: str, times: dict[str, float], limit: str, bars: dict) -> None:
-        """Print times with their ratios to this package and to the limit."""
-        factor = {"ns": 1e9, "us": 1e6, "ms": 1e3}[unit]
-        self.say(f"\n### {title}\n")
-        self.say(f"| | {unit} | x inhabit | bar |")
-        self.say("|---|---:|---:|---|")
-        ours = times["inhabit"]
-        for name, seconds in times.items():
-            ratio = seconds / ours
-            bar = ""
-            if name in bars:
-                wanted = bars[name]
-                if name.startswith(limit):
-                    holds, text = ours <= wanted * seconds, f"inhabit at most {wanted:g} x this"
-                    text += f": {ours / seconds:.2f} x"
-                else:
-                    holds, text = ratio >= wanted, f"at least {wanted:g} x"
-                bar = f"{text}, {'holds' if holds else 'MISSED'}"
-            self.say(f"| {name} | {seconds * factor:,.4g} | {ratio:,.2f} | {bar} |")
+    def all_cores(self, people: int) -> Iterator[Table]:
+        """Tables of many people."""
+        yield self.people(people, "adam")
+        yield self.people(people, "sgd")
 
+    def one(self) -> Table:
+        predict, x = self.network.predict, self.X[0].copy()
+        cases = [Case("inhabit", "f(x)", {"f": predict, "x": x})]
+        if self.limit:
+            assert self.limit.predict(x) == predict(x)
+            cases.append(Case(THE_LIMIT, "f(x)", {"f": self.limit.predict, "x": x}))
+        for name, function in rival.do("single", self.start).items():
+            if not name.endswith(rival.ANOTHER_MODEL):
+                np.testing.assert_allclose(np.ravel(function(x))[-1], predict(x), atol=1e-4)
+            cases.append(Case(name, "f(x)", {"f": function, "x": x}))
+        return Table("One prediction, from a float32 array", "ns", cases, BARS["one"])
 
-def load_limit():
-    """Build `limit.c` for this machine and import it; None without a C compiler or AVX2."""
-    compiler = os.environ.get("CC") or shutil.which("cc")
-    if compiler is None or platform.machine() != "x86_64":
-        return None
-    target = ROOT / "target" / "limit"
-    target.mkdir(parents=True, exist_ok=True)
-    library = target / f"limit{sysconfig.get_config_var('EXT_SUFFIX')}"
-    source = HERE / "limit.c"
-    if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
-        command = [compiler, "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno"]
-        command += ["-shared", "-fPIC", f"-I{sysconfig.get_paths()['include']}"]
-        command += [f"-I{np.get_include()}", str(source), "-lm", "-o", str(library)]
-        if subprocess.run(command, check=False).returncode != 0:
-            return None
-    spec = importlib.util.spec_from_file_location("limit", library)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    def one_from_a_list(self) -> Table:
+        predict, x = self.network.predict, self.X[0].tolist()
+        cases = [Case("inhabit", "f(x)", {"f": predict, "x": x})]
+        cases.append(Case("inhabit, tuple", "f(x)", {"f": predict, "x": tuple(x)}))
+        if self.limit:
+            cases.append(Case(THE_LIMIT, "f(x)", {"f": self.limit.predict_list, "x": x}))
+        return Table("One prediction, from a list", "ns", cases, BARS["one from a list"])
 
+    def many(self) -> Table:
+        X = np.random.default_rng(1).random((100_000, 10), np.float32)
+        predict, out = self.network.predict_many, np.empty(100_000, np.float32)
+        expected = predict(X)
+        cases = [Case("inhabit", "f(X)", {"f": predict, "X": X})]
+        cases.append(Case("inhabit, out=", lambda: predict(X, out=out)))
+        if self.limit:
+            self.limit.predict_many(X, out)
+            assert same_bits(out, expected)
+            cases.append(Case(THE_LIMIT, lambda: self.limit.predict_many(X, out)))
+        for name, function in rival.do("many", self.start).items():
+            np.testing.assert_allclose(np.ravel(function(X)), expected, atol=1e-4, err_msg=name)
+            cases.append(Case(name, "f(X)", {"f": function, "X": X}))
+        return Table("100,000 predictions, one core", "us", cases, BARS["many"])
 
-def same_bits(a, b) -> bool:
-    return np.array_equal(np.asarray(a).view(np.uint32), np.asarray(b).view(np.uint32))
+    def reasons(self) -> Table:
+        """Exact Shapley values beside the predictions they are made of."""
+        background = self.X[1:101].copy()
+        rows = np.random.default_rng(3).random((102_400, 10), np.float32)
+        cases = [
+            Case("inhabit", lambda: self.network.explain(self.X[0], background)),
+            Case("predict_many, 102,400 rows", lambda: self.network.predict_many(rows)),
+        ]
+        title = "Exact reasons, 10 inputs, 100 background rows, one core"
+        return Table(title, "us", cases, BARS["reasons"])
 
+    def train(self, config: TrainingConfig) -> np.ndarray:
+        """Train from the start; return the parameters."""
+        self.network.parameters = self.start
+        return train(self.network, self.X, self.y, config).parameters
 
-def single(report, limit, network, X, rounds):
-    """One prediction."""
-    x, parameters = X[0].copy(), network.parameters
-    items = x.tolist()
-    cases = [Case("inhabit", "f(x)", {"f": network.predict, "x": x})]
-    bars = {}
-    if limit:
-        limit.set(parameters)
-        assert limit.predict(x) == network.predict(x)
-        cases.append(Case("limit: C extension", "f(x)", {"f": limit.predict, "x": x}))
-        bars["limit: C extension"] = 2.0
-    wanted = {"numba": 3.5, "ai-edge-litert": 15, "numpy": 50, "onnxruntime": 65, "torch": 150}
-    wanted |= {"jax": 150, "scikit-learn": 1200}
-    for name, function in rivals.single(parameters).items():
-        assert abs(float(np.asarray(function(x)).ravel()[-1]) - network.predict(x)) < 1e-4, name
-        cases.append(Case(name, "f(x)", {"f": function, "x": x}))
-        bars[name] = wanted[name.split()[0]]
-    report.table(
-        "One prediction, from a float32 array", "ns", measure(cases, rounds), "limit", bars
-    )
-    cases = [Case("inhabit", "f(x)", {"f": network.predict, "x": items})]
-    cases.append(Case("inhabit, tuple", "f(x)", {"f": network.predict, "x": tuple(items)}))
-    bars = {}
-    if limit:
-        cases.append(Case("limit: C extension", "f(x)", {"f": limit.predict_list, "x": items}))
-        bars["limit: C extension"] = 1.8
-    report.table("One prediction, from a list", "ns", measure(cases, rounds), "limit", bars)
-
-
-def many(report, limit, network, rounds):
-    """100,000 predictions."""
-    X = np.random.default_rng(1).random((100_000, 10), np.float32)
-    parameters = network.parameters
-    out = np.empty(len(X), np.float32)
-    cases = [Case("inhabit", "f(X)", {"f": network.predict_many, "X": X})]
-    cases.append(Case("inhabit, out=", lambda: network.predict_many(X, out=out), {}))
-    bars = {}
-    if limit:
-        limit.set(parameters)
-        limit.predict_many(X, out)
-        assert same_bits(out, network.predict_many(X))
-        cases.append(Case("limit: C", lambda: limit.predict_many(X, out), {}))
-        bars["limit: C"] = 1 / 0.85
-    wanted = {"ai-edge-litert": 2.8, "onnxruntime": 3.5, "numpy": 4.5}
-    for name, function in rivals.many(parameters).items():
-        np.testing.assert_allclose(np.ravel(function(X)), network.predict_many(X), atol=1e-4)
-        cases.append(Case(name, "f(X)", {"f": function, "X": X}))
-        if name.split()[0] in wanted:
-            bars[name] = wanted[name.split()[0]]
-    report.table("100,000 predictions, one core", "us", measure(cases, rounds), "limit", bars)
-
-
-def training(report, limit, network, X, y, rounds):
-    """365 rows, 20 epochs, batches of 32."""
-    start = network.parameters
-    order = np.tile(np.arange(ROWS, dtype=np.uint32), (EPOCHS, 1))
-    wanted = {
-        "numba": 8,
-        "jax": 8,
-        "ai-edge-litert": 25,
-        "numpy": 40,
-        "scikit-learn": 200,
-        "torch": 300,
-    }
-    for optimizer in ("adam", "sgd"):
+    def training(self, optimizer: str) -> Table:
         config = TrainingConfig(optimizer, RATE)
         plain = config.replace(shuffle=False)
+        expected = self.train(plain)
+        self.network.parameters = self.start
+        cases = [Case("inhabit", lambda: self.train(config))]
+        cases.append(Case("inhabit, without shuffling", lambda: self.train(plain)))
+        if self.limit:
 
-        def run(config=config):
-            network.parameters = start
-            train(network, X, y, config)
+            def by_hand() -> np.ndarray:
+                flat = self.start.copy()
+                adam = int(optimizer == "adam")
+                self.limit.train(flat, self.X, self.y, self.order, adam, RATE)
+                return flat
 
-        def by_hand(adam=int(optimizer == "adam")):
-            flat = start.copy()
-            limit.train(flat, X, y, order, adam, RATE)
-            return flat
-
-        cases = [Case("inhabit", run, {})]
-        cases.append(Case("inhabit, without shuffling", lambda run=run, c=plain: run(c), {}))
-        bars = {}
-        if limit:
-            run(plain)
-            assert same_bits(by_hand(), network.parameters)
-            cases.append(Case("limit: C, without shuffling", by_hand, {}))
-            bars["limit: C, without shuffling"] = 1.25
-        run(plain)
-        for name, function in rivals.trainers(start, X, y, order, optimizer, RATE).items():
+            assert same_bits(by_hand(), expected)
+            cases.append(Case(f"{THE_LIMIT}, without shuffling", by_hand))
+        task = rival.Task(self.start, self.X, self.y, self.order, optimizer, RATE)
+        for name, function in rival.do("training", task).items():
             result = function()
             if result is not None:
-                np.testing.assert_allclose(result, network.parameters, atol=2e-3, err_msg=name)
-            cases.append(Case(name, function, {}))
-            bars[name] = wanted[name.split()[0]]
-        title = f"Training, {ROWS} rows, {EPOCHS} epochs, batches of {BATCH}, {optimizer}"
-        report.table(title, "us", measure(cases, rounds), "limit", bars)
-    network.parameters = start
+                np.testing.assert_allclose(result, expected, atol=2e-3, err_msg=name)
+            cases.append(Case(name, function))
+        title = f"Training, {ROWS} rows, {EPOCHS} epochs, batches of {rival.BATCH}, {optimizer}"
+        return Table(title, "us", cases, BARS["training"])
 
+    def year(self) -> Table:
+        """A person's year: predict each day, learn, retrain each day from the last parameters."""
+        config = native.ModelConfig(retrain_every=1)
+        label, slot = self.y.astype(np.int8), np.zeros(ROWS, np.uint8)
+        learn_at = np.arange(1, ROWS + 1, dtype=np.uint32)
+        history = (self.X, label, slot, learn_at)
+        cases = [
+            Case("inhabit", lambda: native.walk_forward(*history, config)),
+            Case("one training of 20 epochs", lambda: self.train(TrainingConfig())),
+        ]
+        title = "Walk-forward year: 365 predictions, a retraining after each outcome"
+        return Table(title, "ms", cases, BARS["year"])
 
-def population(report, limit, network, people, rounds):
-    """Many people, the same training each."""
-    cores = os.cpu_count() or 1
-    rng = np.random.default_rng(2)
-    X = rng.random((people, ROWS, 10), np.float32)
-    y = (rng.random((people, ROWS)) < X[:, :, 0]).astype(np.float32)
-    data = list(zip(X, y, strict=True))
-    start = network.parameters
-    order = np.tile(np.arange(ROWS, dtype=np.uint32), (EPOCHS, 1))
-    for optimizer in ("adam", "sgd"):
+    def people(self, count: int, optimizer: str) -> Table:
+        """Many people, the same training each."""
+        cores = os.cpu_count() or 1
+        rng = np.random.default_rng(2)
+        X = rng.random((count, ROWS, 10), np.float32)
+        y = (rng.random((count, ROWS)) < X[:, :, 0]).astype(np.float32)
+        data = list(zip(X, y, strict=True))
         config = TrainingConfig(optimizer, RATE)
 
-        def by_hand(adam=int(optimizer == "adam")):
-            flat = np.tile(start, (people, 1))
-            parts = np.array_split(np.arange(people), cores)
+        def ours(workers: int | None = None) -> np.ndarray:
+            return train_many(self.network, data, config, workers=workers)
 
-            def work(part):
-                rows = slice(part[0], part[-1] + 1)
-                limit.train_people(flat[rows], X[rows], y[rows], order, adam, RATE)
+        cases = [Case("inhabit", ours, scale=count)]
+        cases.append(Case("inhabit, one core", lambda: ours(1), scale=count))
+        if self.limit:
+            lanes, adam = self.limit.LANES, int(optimizer == "adam")
 
-            with ThreadPoolExecutor(cores) as pool:
-                list(pool.map(work, parts))
-            return flat
+            def by_hand(threads: int = cores) -> np.ndarray:
+                flat = np.tile(self.start, (count, 1))
+                bounds = [count // lanes * k // threads * lanes for k in range(threads + 1)]
 
-        ours = lambda config=config: train_many(network, data, config)  # noqa: E731
-        cases = [Case("inhabit", ours, {}, people)]
-        bars = {}
-        if limit:
-            assert same_bits(by_hand(), train_many(network, data, config.replace(shuffle=False)))
-            cases.append(Case("limit: C, lanes = persons", by_hand, {}, people))
-            bars["limit: C, lanes = persons"] = 1.25
-        found = rivals.populations(start, X, y, order, optimizer, RATE)
-        for name, (function, trained) in found.items():
-            cases.append(Case(name, function, {}, trained))
-            bars[name] = 300 if name.startswith("scikit") else 9
-        title = f"{people} people, {optimizer}, {cores} cores, per person"
-        report.table(title, "us", measure(cases, rounds), "limit", bars)
+                def work(k: int) -> None:
+                    part = slice(bounds[k], bounds[k + 1])
+                    self.limit.train_people(flat[part], X[part], y[part], self.order, adam, RATE)
 
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(work, range(threads)))
+                return flat
 
-def reasons(report, network, X, rounds):
-    """Exact Shapley values beside the predictions they are made of."""
-    background = X[1:101].copy()
-    rows = np.random.default_rng(3).random((102_400, 10), np.float32)
-    cases = [
-        Case("inhabit", lambda: network.explain(X[0], background), {}),
-        Case("limit: predict_many, 102,400 rows", lambda: network.predict_many(rows), {}),
-    ]
-    bars = {"limit: predict_many, 102,400 rows": 2.0}
-    title = "Exact reasons, 10 inputs, 100 background rows, one core"
-    report.table(title, "us", measure(cases, rounds), "limit", bars)
+            whole = count // lanes * lanes  # the limit trains whole groups
+            expected = train_many(self.network, data[:whole], config.replace(shuffle=False))
+            assert same_bits(by_hand()[:whole], expected)
+            name = f"{THE_LIMIT}, lanes = persons"
+            cases.append(Case(name, by_hand, scale=whole))
+            cases.append(Case(f"one core: {name}", lambda: by_hand(1), scale=whole))
+        some = slice(RIVAL_PEOPLE)
+        task = rival.Task(self.start, X[some], y[some], self.order, optimizer, RATE)
+        for name, (function, trained) in rival.do("people", task).items():
+            cases.append(Case(f"{name}, {trained:,} people", function, scale=trained))
+        title = f"{count:,} people, {optimizer}, {cores} cores, per person"
+        return Table(title, "us", cases, BARS["people"])
 
 
-def person_year(report, network, X, y, rounds):
-    """A person's year: predict each day, learn, retrain each day from the last parameters."""
-    config = native.ModelConfig(retrain_every=1)
-    label, slot = y.astype(np.int8), np.zeros(len(X), np.uint8)
-    learn_at = np.arange(1, len(X) + 1, dtype=np.uint32)
-    start = network.parameters
-
-    def once():
-        network.parameters = start
-        train(network, X, y, TrainingConfig())
-
-    cases = [
-        Case("inhabit", lambda: native.walk_forward(X, label, slot, learn_at, config), {}),
-        Case("limit: one training of 20 epochs", once, {}),
-    ]
-    bars = {"limit: one training of 20 epochs": 100}
-    title = "Walk-forward year: 365 predictions, a retraining after each outcome"
-    report.table(title, "ms", measure(cases, rounds), "limit", bars)
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a.view(np.uint32), b.view(np.uint32))
 
 
-def fresh_process(report):
-    """From the start of a process to the first trained network."""
-
-    def seconds(code: str, times: int, before: str = "") -> float:
-        clock = "import time; t = time.perf_counter()\n"
-        lines = before + clock + code + "\nprint(time.perf_counter() - t)"
-        runs = []
-        for _ in range(times):
-            run = subprocess.run(
-                [sys.executable, "-c", lines],
-                check=True,
-                capture_output=True,
-                text=True,
-                cwd=HERE,
-            )
-            runs.append(float(run.stdout.split()[-1]))
-        return statistics.median(runs)
-
-    prepare = "import numpy as np\nX = np.zeros((365, 10), np.float32); y = X[:, 0].copy()\n"
-    ours = "from inhabit._native import Network, train\ntrain(Network(), X, y)"
-    times = {"inhabit": seconds(ours, 9, prepare)}
-    for name, code in rivals.FRESH.items():
-        if rivals.available(name):
-            times[name] = seconds(code, 3, prepare)
-    bars = {"jax": 500, "numba": 500, "torch": 1000}
-    title = "First training of a fresh process, import and compilation counted, numpy's import not"
-    report.table(title, "ms", times, "limit", bars)
-
-    report.say("\n### Weight\n")
-    native_file = Path(native.__file__)
-    size = native_file.stat().st_size / 1e6
-    holds = "holds" if size <= 1.5 else "MISSED"
-    report.say(f"- extension: {size:.2f} MB (at most 1.5 MB stripped: {holds})")
-    only_numpy, both = seconds("import numpy", 9), seconds("import inhabit", 9)
-    holds = "holds" if both <= 1.3 * only_numpy else "MISSED"
-    report.say(
-        f"- import inhabit: {both * 1e3:.0f} ms, import numpy: {only_numpy * 1e3:.0f} ms "
-        f"({both / only_numpy:.2f} x, at most 1.3 x: {holds})"
-    )
-    if not Path("/proc/self/statm").exists():
-        return
-    memory = "import os, numpy, inhabit._native as n\nX = numpy.zeros((365, 10), numpy.float32)\n"
-    memory += "def kib():\n    pages = open('/proc/self/statm').read().split()[1]\n"
-    memory += "    return int(pages) * os.sysconf('SC_PAGE_SIZE') // 1024\n"
-    memory += "y = X[:, 0].copy(); before = kib()\n"
-    memory += "m = n.Network(); m.predict(X[0]); n.train(m, X, y)\nprint(kib() - before)"
-    run = subprocess.run([sys.executable, "-c", memory], check=True, capture_output=True, text=True)
-    kib = int(run.stdout)
-    holds = "holds" if kib < 1024 else "MISSED"
-    report.say(
-        f"- one network, trained: {kib} KiB resident beside the import (under 1 MiB: {holds})"
-    )
-
-
-def on_one_core(report, rounds):
-    """Run the tables of one core in a process whose pool has one thread."""
+def on_one_core(report: Report, rounds: int) -> None:
+    """Run the tables of one thread in a process that has one core."""
     command = [sys.executable, __file__, "--one-core", "--rounds", str(rounds)]
-    environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
-    run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
     for line in run.stdout.splitlines():
         report.say(line)
 
 
-def machine() -> str:
-    """Describe the machine in a line."""
+def header(report: Report, limit) -> None:
+    """Print what was measured, where and with which command."""
+    command = "python benches/rivals.py " + " ".join(sys.argv[1:])
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].split(":")[1].strip() if names else model
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
+    there = {package: version(package) for package in rival.available()}
+    missing = [package for package in rival.RIVALS if package not in there]
+    lanes = f"limit.c with {limit.LANES} lanes" if limit else "limit.c not built"
+    report.say("# Speed\n")
+    report.say(f"`{command.strip()}`, {datetime.now(UTC):%Y-%m-%d}, {model},")
+    report.say(f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()},")
+    report.say(f"inhabit {native.__version__}, {lanes}.")
+    report.say(f"Rivals: {', '.join(f'{name} {number}' for name, number in there.items())}.")
+    if missing:
+        report.say(f"Not installed, so not measured: {', '.join(missing)}.")
+    report.say("Medians of interleaved rounds; a bar is what this project holds itself to.")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.5:
+        report.say(f"The machine was busy with other work (load {load:.1f}).")
 
 
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--people", type=int, default=320, help="people of the population table")
+    parser.add_argument("--people", type=int, default=1024, help="people of the population table")
     parser.add_argument("--write", action="store_true", help="keep the tables in benches/speed.md")
     parser.add_argument("--one-core", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     report = Report()
-    limit = load_limit()
-    network = Network(seed=1)
-    rng = np.random.default_rng(0)
-    X = rng.random((ROWS, 10), np.float32)
-    y = (rng.random(ROWS) < X[:, 0]).astype(np.float32)
     if arguments.one_core:
-        many(report, limit, network, arguments.rounds)
-        reasons(report, network, X, arguments.rounds)
+        if hasattr(os, "sched_setaffinity"):  # before any pool of threads has been made
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        for table in Bench().one_core():
+            report.run(table, arguments.rounds)
         return
-    command = "python benches/rivals.py " + " ".join(sys.argv[1:])
-    report.say("# Speed\n")
-    report.say(f"`{command.strip()}`, {datetime.now(UTC):%Y-%m-%d}, {machine()},")
-    present, missing = [], []
-    for package in PACKAGES:
-        try:
-            present.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            missing.append(package)
-    lanes = f"limit.c with {limit.LANES} lanes" if limit else "limit.c not built"
-    report.say(f"Python {platform.python_version()}, inhabit {native.__version__}, {lanes},")
-    report.say(f"{', '.join(present)}. Not installed: {', '.join(missing) or 'none'}.")
-    report.say("Medians of interleaved rounds; a bar is what this project holds itself to.")
-    for name, why in rivals.NOT_MEASURED.items():
-        report.say(f"Not measured: {name} ({why}).")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > 0.5:
-        report.say(f"The machine was busy with other work (load {load:.1f}).")
-
     started = time.perf_counter()
-    single(report, limit, network, X, arguments.rounds)
+    bench = Bench()
+    header(report, bench.limit)
     on_one_core(report, arguments.rounds)
-    training(report, limit, network, X, y, arguments.rounds)
-    population(report, limit, network, arguments.people, max(3, arguments.rounds // 3))
-    person_year(report, network, X, y, max(3, arguments.rounds // 3))
-    fresh_process(report)
+    for table in bench.all_cores(arguments.people):
+        report.run(table, max(3, arguments.rounds // 3))
+    speed_costs.first_training(report)
+    speed_costs.weight(report)
+    speed_costs.instructions(report)
     print(f"\n{time.perf_counter() - started:.0f} s")
     if arguments.write:
         (HERE / "speed.md").write_text("\n".join(report.lines) + "\n")
