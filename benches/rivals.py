@@ -27,7 +27,15 @@ import numpy as np
 import inhabit._native as native
 import rival
 import speed_costs
-from inhabit._native import Network, TrainingConfig, train, train_many
+from inhabit._native import (
+    ModelConfig,
+    Network,
+    TrainingConfig,
+    train,
+    train_many,
+    walk_forward,
+    walk_forward_many,
+)
 from rival import limit as limit_of_the_machine
 from speed_report import Case, Report, Table
 
@@ -35,7 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
+CORES = os.cpu_count() or 1
 ROWS, EPOCHS, RATE = 365, 20, 1e-3
+DAILY = ModelConfig(retrain_every=1)
 
 # What this project holds itself to: how many times slower a row must at least be than the first.
 BARS = {
@@ -45,10 +55,11 @@ BARS = {
     "many": {"limit": 0.85, "ai-edge-litert": 2.8, "onnxruntime": 3.5, "numpy": 4.5},
     "training": {"limit": 1 / 1.25, "numba": 8, "jax": 8, "ai-edge-litert": 25, "numpy": 40}
     | {"scikit-learn": 200, "torch": 300},
-    "people": {"limit": 1 / 1.25, "inhabit, one core": 1.8, "scikit-learn": 300}
+    "people": {"limit": 1 / 1.25, "one core": 1.8, "scikit-learn": 300}
     | {"numba": 9, "torch": 9, "jax": 9},
     "reasons": {"predict_many": 1 / 2.0},
     "year": {"one training": 1 / 100},
+    "years": {"one core": 1.8},
 }
 THE_LIMIT = "limit: C"
 RIVAL_PEOPLE = 1000  # rivals train that many; theirs are figures per person too
@@ -82,6 +93,7 @@ class Bench:
         """Tables of many people."""
         yield self.people(people, "adam")
         yield self.people(people, "sgd")
+        yield self.years(min(people, 500))
 
     def one(self) -> Table:
         predict, x = self.network.predict, self.X[0].copy()
@@ -162,20 +174,30 @@ class Bench:
 
     def year(self) -> Table:
         """A person's year: predict each day, learn, retrain each day from the last parameters."""
-        config = native.ModelConfig(retrain_every=1)
-        label, slot = self.y.astype(np.int8), np.zeros(ROWS, np.uint8)
-        learn_at = np.arange(1, ROWS + 1, dtype=np.uint32)
-        history = (self.X, label, slot, learn_at)
+        history = year_of(self.X, self.y)
         cases = [
-            Case("inhabit", lambda: native.walk_forward(*history, config)),
+            Case("inhabit", lambda: walk_forward(*history, DAILY)),
             Case("one training of 20 epochs", lambda: self.train(TrainingConfig())),
         ]
         title = "Walk-forward year: 365 predictions, a retraining after each outcome"
         return Table(title, "ms", cases, BARS["year"])
 
+    def years(self, count: int) -> Table:
+        """The years of many people."""
+        rng = np.random.default_rng(4)
+        histories = []
+        for _ in range(count):
+            X = rng.random((ROWS, 10), np.float32)
+            histories.append(year_of(X, rng.random(ROWS) < X[:, 0]))
+        cases = [
+            Case("inhabit", lambda: walk_forward_many(histories, DAILY), scale=count),
+            Case("one core", lambda: walk_forward_many(histories, DAILY, workers=1), scale=count),
+        ]
+        title = f"Walk-forward years of {count} people, {CORES} cores, per person"
+        return Table(title, "ms", cases, BARS["years"])
+
     def people(self, count: int, optimizer: str) -> Table:
         """Many people, the same training each."""
-        cores = os.cpu_count() or 1
         rng = np.random.default_rng(2)
         X = rng.random((count, ROWS, 10), np.float32)
         y = (rng.random((count, ROWS)) < X[:, :, 0]).astype(np.float32)
@@ -186,11 +208,11 @@ class Bench:
             return train_many(self.network, data, config, workers=workers)
 
         cases = [Case("inhabit", ours, scale=count)]
-        cases.append(Case("inhabit, one core", lambda: ours(1), scale=count))
+        cases.append(Case("one core", lambda: ours(1), scale=count))
         if self.limit:
             lanes, adam = self.limit.LANES, int(optimizer == "adam")
 
-            def by_hand(threads: int = cores) -> np.ndarray:
+            def by_hand(threads: int = CORES) -> np.ndarray:
                 flat = np.tile(self.start, (count, 1))
                 bounds = [count // lanes * k // threads * lanes for k in range(threads + 1)]
 
@@ -205,15 +227,20 @@ class Bench:
             whole = count // lanes * lanes  # the limit trains whole groups
             expected = train_many(self.network, data[:whole], config.replace(shuffle=False))
             assert same_bits(by_hand()[:whole], expected)
-            name = f"{THE_LIMIT}, lanes = persons"
-            cases.append(Case(name, by_hand, scale=whole))
-            cases.append(Case(f"one core: {name}", lambda: by_hand(1), scale=whole))
+            cases.append(Case(f"{THE_LIMIT}, lanes = persons", by_hand, scale=whole))
+            cases.append(Case("the limit on one core", lambda: by_hand(1), scale=whole))
         some = slice(RIVAL_PEOPLE)
         task = rival.Task(self.start, X[some], y[some], self.order, optimizer, RATE)
         for name, (function, trained) in rival.do("people", task).items():
             cases.append(Case(f"{name}, {trained:,} people", function, scale=trained))
-        title = f"{count:,} people, {optimizer}, {cores} cores, per person"
+        title = f"{count:,} people, {optimizer}, {CORES} cores, per person"
         return Table(title, "us", cases, BARS["people"])
+
+
+def year_of(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return a history: one slot a day, each outcome known before the next prediction."""
+    learn_at = np.arange(1, len(X) + 1, dtype=np.uint32)
+    return X, y.astype(np.int8), np.zeros(len(X), np.uint8), learn_at
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -241,7 +268,7 @@ def header(report: Report, limit) -> None:
     lanes = f"limit.c with {limit.LANES} lanes" if limit else "limit.c not built"
     report.say("# Speed\n")
     report.say(f"`{command.strip()}`, {datetime.now(UTC):%Y-%m-%d}, {model},")
-    report.say(f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()},")
+    report.say(f"{CORES} cores, {platform.system()}, Python {platform.python_version()},")
     report.say(f"inhabit {native.__version__}, {lanes}.")
     report.say(f"Rivals: {', '.join(f'{name} {number}' for name, number in there.items())}.")
     if missing:

@@ -8,7 +8,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inhabit._native import Network, TrainingConfig, ensemble, train, train_many
+from inhabit._native import (
+    ModelConfig,
+    Network,
+    TrainingConfig,
+    ensemble,
+    train,
+    train_many,
+    walk_forward_many,
+)
 
 rng = np.random.default_rng(0)
 X = rng.random((365, 10), np.float32)
@@ -51,6 +59,13 @@ def test_train(benchmark, optimizer):
 def test_train_many(benchmark):
     people = [(X, y)] * 64
     assert benchmark(train_many, Network(seed=1), people).shape == (64, 321)
+
+
+def test_walk_forward_many(benchmark):
+    label, slot = y.astype(np.int8), np.zeros(len(X), np.uint8)
+    people = [(X, label, slot, np.arange(1, len(X) + 1, dtype=np.uint32))] * 16
+    walks = benchmark(walk_forward_many, people, ModelConfig(retrain_every=7))
+    assert len(walks) == 16
 
 
 def test_ensemble(benchmark):
