@@ -233,13 +233,14 @@ pub(crate) fn finite(values: &[f32]) -> bool {
 pub(crate) fn apply_step<V: Vectors>(
     step: &Step,
     parameters: &mut [f32],
-    gradient: &[f32],
+    gradient: &mut [f32],
     first: &mut [f32],
     second: &mut [f32],
     anchor: Option<&[f32]>,
 ) {
     let whole = parameters.len() - parameters.len() % V::Wide::WIDTH;
     let (parameters, rest) = parameters.split_at_mut(whole);
+    let (gradient, gradient_rest) = gradient.split_at_mut(whole);
     let (first, first_rest) = first.split_at_mut(whole);
     let (second, second_rest) = second.split_at_mut(whole);
     step.apply_all::<V::Wide>(parameters, gradient, first, second, anchor);
@@ -247,5 +248,5 @@ pub(crate) fn apply_step<V: Vectors>(
         Some(anchor) => Some(&anchor[whole..]),
         None => None,
     };
-    step.apply_all::<V::One>(rest, &gradient[whole..], first_rest, second_rest, anchor_rest);
+    step.apply_all::<V::One>(rest, gradient_rest, first_rest, second_rest, anchor_rest);
 }

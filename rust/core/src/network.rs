@@ -497,6 +497,12 @@ impl<'a> Samples<'a> {
         self.weights.is_some()
     }
 
+    /// `x` and `y` of all rows.
+    #[inline(always)]
+    pub(crate) const fn all(&self) -> (&'a [f32], &'a [f32]) {
+        (self.x, self.y)
+    }
+
     /// `x` and `y` of `rows` rows from `first` on.
     #[inline(always)]
     pub(crate) fn span(&self, first: usize, rows: usize) -> (&'a [f32], &'a [f32]) {

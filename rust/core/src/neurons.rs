@@ -1,287 +1,383 @@
-//! Training of the default shape, 10-16-8-1 with `ReLU` or tanh and binary cross-entropy: lanes are
-//! units.
+//! Training of networks n-16-8-1 and smaller: lanes are units.
 //!
-//! One person's batch is too small to fill lanes with samples, but 16 units are one AVX-512 register,
-//! and the gradients of the first two layers stay in registers over all samples of a batch. The sums
-//! run in the order of [`kernel`](crate::kernel), so the bits are the same.
+//! Any number of inputs, at most 16 and 8 units in two hidden layers of `ReLU` or tanh, one output with
+//! binary cross-entropy: the default shape, and what other features make of it. One person's batch is
+//! too small to fill lanes with samples, but 16 units are one AVX-512 register; narrower layers are
+//! padded with units that nothing reads. The sums run in the order of [`kernel`](crate::kernel), so the
+//! bits are the same.
 
 use crate::{
     kernel::{self, Rows},
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
     network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
-    optimizer::{self, Pace},
-    simd::Vectors,
+    optimizer::{self, Optimizer, Pace},
+    simd::{self, Vectors},
 };
 
-const INPUTS: usize = 10;
-const UNITS_1: usize = 16;
-const UNITS_2: usize = 8;
+/// The most units of a hidden layer: the length of a row.
+const UNITS: usize = 16;
 
-// Offsets in a block. The first weights are transposed, so that a row holds all units of an input.
-const WEIGHTS_1: usize = 0;
-const BIASES_1: usize = WEIGHTS_1 + INPUTS * UNITS_1;
-const WEIGHTS_2: usize = BIASES_1 + UNITS_1;
-const BIASES_2: usize = WEIGHTS_2 + UNITS_2 * UNITS_1;
-const WEIGHTS_3: usize = BIASES_2 + UNITS_2;
-const BIAS_3: usize = WEIGHTS_3 + UNITS_2;
-/// Padded to whole registers; the padding stays 0.
-const LENGTH: usize = 336;
+// Offsets in a block. Rows of weights come last, because their number is not known: those of layer 2, a
+// row per unit, then those of layer 1, transposed, a row per input.
+const BIASES_1: usize = 0;
+const BIASES_2: usize = UNITS;
+const WEIGHTS_3: usize = 2 * UNITS;
+const BIAS_3: usize = 3 * UNITS;
+const WEIGHTS_2: usize = 4 * UNITS;
 
 /// Samples whose intermediate results are kept at a time; a larger batch takes several rounds.
 const ROUND: usize = 32;
 
-/// Whether a network has the shape of this module.
-pub(crate) fn fits(network: &Network) -> bool {
-    network.sizes() == [10, 16, 8, 1]
-        && matches!(network.hidden(), Activation::Relu | Activation::Tanh)
-        && network.loss() == Loss::BceWithLogits
+/// The sizes of a network's layers but the last, which has one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    inputs: usize,
+    units_1: usize,
+    units_2: usize,
 }
 
-/// Parameters, or anything with one number per parameter, in the order of this module.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Block([f32; LENGTH]);
+impl Shape {
+    pub(crate) const DEFAULT: Self = Self { inputs: 10, units_1: 16, units_2: 8 };
 
-impl Block {
-    const ZERO: Self = Self([0.0; LENGTH]);
-
-    fn pack(flat: &[f32]) -> Self {
-        let mut block = Self::ZERO;
-        for k in 0..UNITS_1 {
-            for i in 0..INPUTS {
-                block.0[WEIGHTS_1 + i * UNITS_1 + k] = flat[k * INPUTS + i];
-            }
-        }
-        block.0[BIASES_1..=BIAS_3].copy_from_slice(&flat[BIASES_1..=BIAS_3]);
-        block
+    /// The shape of a network that this module can train.
+    pub(crate) fn of(network: &Network) -> Option<Self> {
+        let &[inputs, units_1, units_2, 1] = network.sizes() else { return None };
+        let shape =
+            Self { inputs: inputs.into(), units_1: units_1.into(), units_2: units_2.into() };
+        let usual = matches!(network.hidden(), Activation::Relu | Activation::Tanh)
+            && network.loss() == Loss::BceWithLogits;
+        (usual && shape.units_1 <= UNITS && shape.units_2 <= UNITS).then_some(shape)
     }
 
-    fn unpack(&self, flat: &mut [f32]) {
-        for k in 0..UNITS_1 {
-            for i in 0..INPUTS {
-                flat[k * INPUTS + i] = self.0[WEIGHTS_1 + i * UNITS_1 + k];
+    /// Offset of the first weights, behind those of layer 2, whose rows come in eights.
+    #[inline(always)]
+    const fn weights_1(self) -> usize {
+        WEIGHTS_2 + self.units_2.next_multiple_of(8) * UNITS
+    }
+
+    /// Length of a block.
+    #[inline(always)]
+    const fn length(self) -> usize {
+        self.weights_1() + self.inputs * UNITS
+    }
+
+    /// Calls `meet(index in a block, index in the flat parameters)` for every parameter.
+    #[inline(always)]
+    fn each(self, mut meet: impl FnMut(usize, usize)) {
+        let Self { inputs, units_1, units_2 } = self;
+        for k in 0..units_1 {
+            for i in 0..inputs {
+                meet(self.weights_1() + i * UNITS + k, k * inputs + i);
             }
         }
-        flat[BIASES_1..=BIAS_3].copy_from_slice(&self.0[BIASES_1..=BIAS_3]);
+        let flat = units_1 * inputs;
+        for k in 0..units_1 {
+            meet(BIASES_1 + k, flat + k);
+        }
+        let flat = flat + units_1;
+        for j in 0..units_2 {
+            for k in 0..units_1 {
+                meet(WEIGHTS_2 + j * UNITS + k, flat + j * units_1 + k);
+            }
+        }
+        let flat = flat + units_2 * units_1;
+        for j in 0..units_2 {
+            meet(BIASES_2 + j, flat + j);
+            meet(WEIGHTS_3 + j, flat + units_2 + j);
+        }
+        meet(BIAS_3, flat + 2 * units_2);
+    }
+
+    fn pack(self, flat: &[f32], block: &mut [f32]) {
+        block.fill(0.0);
+        self.each(|to, from| block[to] = flat[from]);
+    }
+
+    fn unpack(self, block: &[f32], flat: &mut [f32]) {
+        self.each(|from, to| flat[to] = block[from]);
     }
 }
 
 /// A training's numbers in the order of this module.
 #[derive(Debug)]
-pub(crate) struct Blocks {
-    parameters: Block,
-    first: Block,
-    second: Block,
-    anchor: Option<Block>,
+pub(crate) struct Blocks<'m> {
+    shape: Shape,
+    parameters: &'m mut [f32],
+    gradient: &'m mut [f32],
+    first: &'m mut [f32],
+    second: &'m mut [f32],
+    anchor: Option<&'m [f32]>,
+    /// Whether the optimiser looks at the moments.
+    moments: bool,
 }
 
-impl Blocks {
+impl<'m> Blocks<'m> {
+    /// Length of the memory for [`pack`](Self::pack).
+    pub(crate) const fn floats(shape: Shape) -> usize {
+        // Up to a vector before the blocks, so that they can be aligned.
+        5 * shape.length() + MAX_WIDTH
+    }
+
     pub(crate) fn pack(
+        shape: Shape,
+        optimizer: &Optimizer,
         parameters: &[f32],
         first: &[f32],
         second: &[f32],
         anchor: Option<&[f32]>,
+        memory: &'m mut [f32],
     ) -> Self {
-        Self {
-            parameters: Block::pack(parameters),
-            first: Block::pack(first),
-            second: Block::pack(second),
-            anchor: anchor.map(Block::pack),
+        let aligned = memory.as_ptr().align_offset(MAX_WIDTH * size_of::<f32>()).min(MAX_WIDTH);
+        let mut blocks = memory[aligned..].chunks_exact_mut(shape.length());
+        let mut block = || blocks.next().unwrap_or_default();
+        let mut packed = Self {
+            shape,
+            parameters: block(),
+            gradient: block(),
+            first: block(),
+            second: block(),
+            anchor: None,
+            moments: optimizer.has_moments(),
+        };
+        shape.pack(parameters, packed.parameters);
+        packed.gradient.fill(0.0);
+        if packed.moments {
+            shape.pack(first, packed.first);
+            shape.pack(second, packed.second);
         }
+        if let Some(anchor) = anchor {
+            let block = block();
+            shape.pack(anchor, block);
+            packed.anchor = Some(block);
+        }
+        packed
     }
 
     /// Every parameter, in some order, and zeros.
     pub(crate) fn parameters(&self) -> &[f32] {
-        &self.parameters.0
+        self.parameters
     }
 
     pub(crate) fn settle(&mut self) {
-        optimizer::settle(&mut self.first.0, &mut self.second.0);
+        if self.moments {
+            optimizer::settle(self.first, self.second);
+        }
     }
 
     pub(crate) fn unpack_parameters(&self, parameters: &mut [f32]) {
-        self.parameters.unpack(parameters);
+        self.shape.unpack(self.parameters, parameters);
     }
 
     pub(crate) fn unpack(&self, parameters: &mut [f32], first: &mut [f32], second: &mut [f32]) {
-        self.parameters.unpack(parameters);
-        self.first.unpack(first);
-        self.second.unpack(second);
+        self.unpack_parameters(parameters);
+        if self.moments {
+            self.shape.unpack(self.first, first);
+            self.shape.unpack(self.second, second);
+        }
     }
 }
 
 /// What one round keeps between forward and backward, sample-major.
 #[repr(align(64))]
 struct Round {
-    units_1: [[f32; UNITS_1]; ROUND],
-    units_2: [f32; UNITS_2 * ROUND],
-    deltas_2: [[f32; UNITS_2]; ROUND],
-    deltas_1: [[f32; UNITS_1]; ROUND],
+    units_1: [[f32; UNITS]; ROUND],
+    units_2: [[f32; UNITS]; ROUND],
+    deltas_2: [[f32; UNITS]; ROUND],
+    deltas_1: [[f32; UNITS]; ROUND],
     logits: [f32; ROUND],
     deltas_3: [f32; ROUND],
     targets: [f32; ROUND],
     scales: [f32; ROUND],
 }
 
+impl Round {
+    const EMPTY: Self = Self {
+        units_1: [[0.0; UNITS]; ROUND],
+        units_2: [[0.0; UNITS]; ROUND],
+        deltas_2: [[0.0; UNITS]; ROUND],
+        deltas_1: [[0.0; UNITS]; ROUND],
+        logits: [0.0; ROUND],
+        deltas_3: [0.0; ROUND],
+        targets: [0.0; ROUND],
+        scales: [0.0; ROUND],
+    };
+}
+
+/// The second weights with all units of an input side by side, as the forward pass wants them.
+#[repr(align(64))]
+struct Transposed([[f32; UNITS]; UNITS]);
+
 /// Trains on the samples of `order`, a step per `batch_size` of them.
 #[inline(always)]
 pub(crate) fn train<V: Vectors>(
     activation: Activation,
-    blocks: &mut Blocks,
+    blocks: &mut Blocks<'_>,
     samples: &Samples<'_>,
     order: &[u32],
     batch_size: usize,
     pace: &mut Pace<'_>,
     losses: Option<&mut LossSum>,
 ) {
-    with_usual_activation!(
-        activation,
-        train_activated::<V>(blocks, samples, order, batch_size, pace, losses)
-    );
+    // Without vectors the plain kernel is as fast: no code for it.
+    if V::Wide::WIDTH > 1 {
+        with_usual_activation!(
+            activation,
+            train_activated::<V>(blocks, samples, order, batch_size, pace, losses)
+        );
+    }
 }
 
 #[inline(always)]
 fn train_activated<V: Vectors, A: Activate>(
-    blocks: &mut Blocks,
+    blocks: &mut Blocks<'_>,
+    samples: &Samples<'_>,
+    order: &[u32],
+    batch_size: usize,
+    pace: &mut Pace<'_>,
+    losses: Option<&mut LossSum>,
+) {
+    if blocks.shape == Shape::DEFAULT {
+        // The same, with sizes that the compiler knows.
+        train_shaped::<V, A>(Shape::DEFAULT, blocks, samples, order, batch_size, pace, losses);
+    } else {
+        train_shaped::<V, A>(blocks.shape, blocks, samples, order, batch_size, pace, losses);
+    }
+}
+
+#[inline(always)]
+fn train_shaped<V: Vectors, A: Activate>(
+    shape: Shape,
+    blocks: &mut Blocks<'_>,
     samples: &Samples<'_>,
     order: &[u32],
     batch_size: usize,
     pace: &mut Pace<'_>,
     mut losses: Option<&mut LossSum>,
 ) {
-    let mut round = Round {
-        units_1: [[0.0; UNITS_1]; ROUND],
-        units_2: [0.0; UNITS_2 * ROUND],
-        deltas_2: [[0.0; UNITS_2]; ROUND],
-        deltas_1: [[0.0; UNITS_1]; ROUND],
-        logits: [0.0; ROUND],
-        deltas_3: [0.0; ROUND],
-        targets: [0.0; ROUND],
-        scales: [0.0; ROUND],
-    };
-    let mut transposed = [[0.0; UNITS_2]; UNITS_1];
-    transpose_weights_2::<V>(&blocks.parameters, &mut transposed);
+    let mut round = Round::EMPTY;
+    let mut transposed = Transposed([[0.0; UNITS]; UNITS]);
+    let n = shape.length();
+    let (parameters, gradient) = (&mut blocks.parameters[..n], &mut blocks.gradient[..n]);
+    // Places beyond the samples of a round hold rows of another one; nothing reads what they give.
+    let mut x = [samples.x(0); ROUND];
     for batch in order.chunks(batch_size) {
+        transpose_weights_2::<V::Half>(shape, parameters, &mut transposed);
         let factor = kernel::mean_factor(Loss::BceWithLogits, 1, samples, Rows::Listed(batch));
-        let mut gradient = Block::ZERO;
-        for rows in batch.chunks(ROUND) {
-            let x = fetch(samples, rows, factor, &mut round);
-            forward::<V, A>(&blocks.parameters, &transposed, &x, rows.len(), &mut round);
+        for (index, rows) in batch.chunks(ROUND).enumerate() {
+            fetch(shape, samples, rows, factor, &mut x, &mut round);
+            forward::<V::Wide, A>(shape, parameters, &transposed, &x, rows.len(), &mut round);
             if let Some(losses) = &mut losses {
-                add_losses::<V>(samples, rows, &mut round, losses);
+                add_losses::<V::Wide>(samples, rows, &mut round, losses);
             }
-            backward::<V, A>(&blocks.parameters, &x, rows.len(), &mut round, &mut gradient);
+            let x = &x[..rows.len().min(ROUND)];
+            backward::<V::Wide, A>(shape, parameters, x, &mut round, gradient, index == 0);
         }
-        let anchor = match &blocks.anchor {
-            Some(anchor) => Some(&anchor.0[..]),
-            None => None,
-        };
-        pace.step().apply_all::<V::Wide>(
-            &mut blocks.parameters.0,
-            &gradient.0,
-            &mut blocks.first.0,
-            &mut blocks.second.0,
-            anchor,
-        );
-        transpose_weights_2::<V>(&blocks.parameters, &mut transposed);
+        let step = pace.step();
+        let (first, second) = (&mut *blocks.first, &mut *blocks.second);
+        simd::apply_step(&step, parameters, gradient, first, second, blocks.anchor);
     }
 }
 
-/// Layer 2 forward wants all units of an input side by side, backward all inputs of a unit.
 #[inline(always)]
-fn transpose_weights_2<V: Vectors>(parameters: &Block, transposed: &mut [[f32; UNITS_2]; UNITS_1]) {
-    let weights = &parameters.0[WEIGHTS_2..BIASES_2];
-    let width = V::Half::WIDTH;
-    let mut units = 0;
-    while units < UNITS_2 {
+fn transpose_weights_2<L: Lanes>(shape: Shape, p: &[f32], transposed: &mut Transposed) {
+    let weights = &p[WEIGHTS_2..shape.weights_1()];
+    let mut unit = 0;
+    while unit < shape.units_2 {
         let mut inputs = 0;
-        while inputs < UNITS_1 {
-            let columns = V::Half::columns(&weights[units * UNITS_1 + inputs..], UNITS_1);
+        while inputs < UNITS {
+            let columns = L::columns(&weights[unit * UNITS + inputs..], UNITS);
             for k in 0..8 {
-                columns[k].store(&mut transposed[inputs + k][units..]);
+                columns[k].store(&mut transposed.0[inputs + k][unit..]);
             }
             inputs += 8;
         }
-        units += width;
+        unit += L::WIDTH;
     }
 }
 
-/// Looks up a round's samples. Places beyond its end repeat the last row; `backward` ignores them.
+/// Looks up a round's samples.
 #[inline(always)]
 fn fetch<'a>(
+    shape: Shape,
     samples: &Samples<'a>,
     rows: &[u32],
     factor: f32,
+    x: &mut [&'a [f32]; ROUND],
     round: &mut Round,
-) -> [&'a [f32; INPUTS]; ROUND] {
-    let row = |index: usize| -> &'a [f32; INPUTS] {
-        samples.x(rows[index] as usize).first_chunk().unwrap_or(&[0.0; INPUTS])
-    };
-    let n = rows.len().min(ROUND);
-    let mut x = [row(n - 1); ROUND];
-    for s in 0..n {
-        let index = rows[s] as usize;
-        x[s] = row(s);
-        round.targets[s] = samples.y(index)[0];
-        round.scales[s] = factor * samples.weight(index);
+) {
+    let (all_x, all_y) = samples.all();
+    for ((x, y), &row) in x.iter_mut().zip(&mut round.targets).zip(rows) {
+        *x = &all_x[row as usize * shape.inputs..][..shape.inputs];
+        *y = all_y[row as usize];
     }
-    x
+    if samples.is_weighted() {
+        for (scale, &row) in round.scales.iter_mut().zip(rows) {
+            *scale = factor * samples.weight(row as usize);
+        }
+    } else {
+        round.scales = [factor; ROUND];
+    }
 }
 
 #[inline(always)]
-fn forward<V: Vectors, A: Activate>(
-    parameters: &Block,
-    transposed: &[[f32; UNITS_2]; UNITS_1],
-    x: &[&[f32; INPUTS]; ROUND],
+fn forward<L: Lanes, A: Activate>(
+    shape: Shape,
+    p: &[f32],
+    transposed: &Transposed,
+    x: &[&[f32]; ROUND],
     n: usize,
     round: &mut Round,
 ) {
-    let p = &parameters.0;
     // Several samples at a time, so that several chains of multiply-adds are under way.
-    if V::Wide::WIDTH == UNITS_1 {
-        forward_1::<V::Wide, A, 8>(p, x, n, round);
+    if L::WIDTH == MAX_WIDTH {
+        forward_1::<L, A, 8>(shape, p, x, n, round);
     } else {
-        forward_1::<V::Wide, A, 4>(p, x, n, round);
+        forward_1::<L, A, 4>(shape, p, x, n, round);
     }
-    forward_2::<V::Half, A, 8>(p, transposed, n, round);
+    forward_2::<L, A, 8>(shape, p, transposed, n, round);
     // The last sum and everything after it with lanes = samples.
-    let bias = V::Wide::splat(p[BIAS_3]);
+    let bias = L::splat(p[BIAS_3]);
     let mut s = 0;
-    while s < n && s + V::Wide::WIDTH <= ROUND {
-        let units = V::Wide::columns(&round.units_2[s * UNITS_2..], UNITS_2);
+    while s < n && s + L::WIDTH <= ROUND {
         let mut z = bias;
-        for k in 0..UNITS_2 {
-            z = units[k].mul_add(V::Wide::splat(p[WEIGHTS_3 + k]), z);
+        let mut unit = 0;
+        while unit < shape.units_2 {
+            let units = L::columns(&round.units_2.as_flattened()[s * UNITS + unit..], UNITS);
+            for k in 0..8.min(shape.units_2 - unit) {
+                z = units[k].mul_add(L::splat(p[WEIGHTS_3 + unit + k]), z);
+            }
+            unit += 8;
         }
         z.store(&mut round.logits[s..]);
-        let error = Loss::BceWithLogits.error(z, V::Wide::load(&round.targets[s..]));
-        error.mul(V::Wide::load(&round.scales[s..])).store(&mut round.deltas_3[s..]);
-        s += V::Wide::WIDTH;
+        let error = Loss::BceWithLogits.error(z, L::load(&round.targets[s..]));
+        error.mul(L::load(&round.scales[s..])).store(&mut round.deltas_3[s..]);
+        s += L::WIDTH;
     }
 }
 
 #[inline(always)]
 fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
-    p: &[f32; LENGTH],
-    x: &[&[f32; INPUTS]; ROUND],
+    shape: Shape,
+    p: &[f32],
+    x: &[&[f32]; ROUND],
     n: usize,
     round: &mut Round,
 ) {
-    let zero = L::splat(0.0);
+    let weights = &p[shape.weights_1()..].as_chunks::<UNITS>().0[..shape.inputs];
     let mut unit = 0;
-    while unit < UNITS_1 {
-        let mut weights = [zero; INPUTS];
-        for i in 0..INPUTS {
-            weights[i] = L::load(&p[WEIGHTS_1 + i * UNITS_1 + unit..]);
-        }
+    while unit < shape.units_1 {
         let bias = L::load(&p[BIASES_1 + unit..]);
         let mut s = 0;
         while s < n && s + CHAINS <= ROUND {
-            let mut sums = [bias; CHAINS];
-            for i in 0..INPUTS {
+            let (mut rows, mut sums) = ([&[][..]; CHAINS], [bias; CHAINS]);
+            for q in 0..CHAINS {
+                rows[q] = &x[s + q][..shape.inputs];
+            }
+            for i in 0..shape.inputs {
+                let weights = L::load(&weights[i][unit..]);
                 for q in 0..CHAINS {
-                    sums[q] = L::splat(x[s + q][i]).mul_add(weights[i], sums[q]);
+                    sums[q] = L::splat(rows[q][i]).mul_add(weights, sums[q]);
                 }
             }
             for q in 0..CHAINS {
@@ -295,25 +391,26 @@ fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
 
 #[inline(always)]
 fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
-    p: &[f32; LENGTH],
-    transposed: &[[f32; UNITS_2]; UNITS_1],
+    shape: Shape,
+    p: &[f32],
+    transposed: &Transposed,
     n: usize,
     round: &mut Round,
 ) {
     let mut unit = 0;
-    while unit < UNITS_2 {
+    while unit < shape.units_2 {
         let bias = L::load(&p[BIASES_2 + unit..]);
         let mut s = 0;
         while s < n && s + CHAINS <= ROUND {
             let mut sums = [bias; CHAINS];
-            for k in 0..UNITS_1 {
-                let weights = L::load(&transposed[k][unit..]);
+            for k in 0..shape.units_1 {
+                let weights = L::load(&transposed.0[k][unit..]);
                 for q in 0..CHAINS {
                     sums[q] = L::splat(round.units_1[s + q][k]).mul_add(weights, sums[q]);
                 }
             }
             for q in 0..CHAINS {
-                A::apply(sums[q]).store(&mut round.units_2[(s + q) * UNITS_2 + unit..]);
+                A::apply(sums[q]).store(&mut round.units_2[s + q][unit..]);
             }
             s += CHAINS;
         }
@@ -321,25 +418,26 @@ fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
     }
 }
 
-/// Adds the gradient of a round's samples, in their order.
+/// Adds the gradient of a round's samples, in their order; a `fresh` gradient starts from 0.
 #[inline(always)]
-fn backward<V: Vectors, A: Activate>(
-    parameters: &Block,
-    x: &[&[f32; INPUTS]; ROUND],
-    n: usize,
+fn backward<L: Lanes, A: Activate>(
+    shape: Shape,
+    p: &[f32],
+    x: &[&[f32]],
     round: &mut Round,
-    gradient: &mut Block,
+    g: &mut [f32],
+    fresh: bool,
 ) {
-    let n = n.min(ROUND);
-    let (p, g) = (&parameters.0, &mut gradient.0);
+    let n = x.len().min(ROUND);
+    let start = |g: &[f32], at: usize| if fresh { L::splat(0.0) } else { L::load(&g[at..]) };
     let mut unit = 0;
-    while unit < UNITS_2 {
-        let weights = V::Half::load(&p[WEIGHTS_3 + unit..]);
-        let mut sums = V::Half::load(&g[WEIGHTS_3 + unit..]);
-        let mut biases = V::Half::load(&g[BIASES_2 + unit..]);
+    while unit < shape.units_2 {
+        let weights = L::load(&p[WEIGHTS_3 + unit..]);
+        let mut sums = start(g, WEIGHTS_3 + unit);
+        let mut biases = start(g, BIASES_2 + unit);
         for s in 0..n {
-            let delta = V::Half::splat(round.deltas_3[s]);
-            let h = V::Half::load(&round.units_2[s * UNITS_2 + unit..]);
+            let delta = L::splat(round.deltas_3[s]);
+            let h = L::load(&round.units_2[s][unit..]);
             sums = delta.mul_add(h, sums);
             let slope = A::chain(delta.mul(weights), h);
             biases = biases.add(slope);
@@ -347,92 +445,91 @@ fn backward<V: Vectors, A: Activate>(
         }
         sums.store(&mut g[WEIGHTS_3 + unit..]);
         biases.store(&mut g[BIASES_2 + unit..]);
-        unit += V::Half::WIDTH;
+        unit += L::WIDTH;
     }
-    let mut bias = g[BIAS_3];
+    let mut bias = if fresh { 0.0 } else { g[BIAS_3] };
     for s in 0..n {
         bias += round.deltas_3[s];
     }
     g[BIAS_3] = bias;
-
-    let zero = V::Wide::splat(0.0);
     let mut unit = 0;
-    while unit < UNITS_1 {
-        let mut weights = [zero; UNITS_2];
-        for k in 0..UNITS_2 {
-            weights[k] = V::Wide::load(&p[WEIGHTS_2 + k * UNITS_1 + unit..]);
+    while unit < shape.units_1 {
+        let mut weights = [L::splat(0.0); UNITS];
+        for k in 0..shape.units_2 {
+            weights[k] = L::load(&p[WEIGHTS_2 + k * UNITS + unit..]);
         }
-        let mut sums_1 = [zero; INPUTS];
-        for i in 0..INPUTS {
-            sums_1[i] = V::Wide::load(&g[WEIGHTS_1 + i * UNITS_1 + unit..]);
-        }
-        let mut sums_2 = [zero; UNITS_2];
-        for k in 0..UNITS_2 {
-            sums_2[k] = V::Wide::load(&g[WEIGHTS_2 + k * UNITS_1 + unit..]);
-        }
-        let mut biases = V::Wide::load(&g[BIASES_1 + unit..]);
-        if V::Wide::WIDTH == UNITS_1 {
-            // 32 registers hold it all.
-            for s in 0..n {
-                let (h, delta) = delta_1::<V::Wide, A>(&weights, round, s, unit);
-                for k in 0..UNITS_2 {
-                    sums_2[k] = V::Wide::splat(round.deltas_2[s][k]).mul_add(h, sums_2[k]);
-                }
-                for i in 0..INPUTS {
-                    sums_1[i] = V::Wide::splat(x[s][i]).mul_add(delta, sums_1[i]);
-                }
-                biases = biases.add(delta);
+        let mut biases = start(g, BIASES_1 + unit);
+        for s in 0..n {
+            let deltas = &round.deltas_2[s];
+            let mut slope = L::splat(deltas[0]).mul(weights[0]);
+            for k in 1..shape.units_2 {
+                slope = L::splat(deltas[k]).mul_add(weights[k], slope);
             }
-        } else {
-            // 16 registers hold the sums of one layer at a time.
-            for s in 0..n {
-                let (_, delta) = delta_1::<V::Wide, A>(&weights, round, s, unit);
-                delta.store(&mut round.deltas_1[s][unit..]);
-            }
-            for s in 0..n {
-                let delta = V::Wide::load(&round.deltas_1[s][unit..]);
-                for i in 0..INPUTS {
-                    sums_1[i] = V::Wide::splat(x[s][i]).mul_add(delta, sums_1[i]);
-                }
-                biases = biases.add(delta);
-            }
-            for s in 0..n {
-                let h = V::Wide::load(&round.units_1[s][unit..]);
-                for k in 0..UNITS_2 {
-                    sums_2[k] = V::Wide::splat(round.deltas_2[s][k]).mul_add(h, sums_2[k]);
-                }
-            }
-        }
-        for i in 0..INPUTS {
-            sums_1[i].store(&mut g[WEIGHTS_1 + i * UNITS_1 + unit..]);
-        }
-        for k in 0..UNITS_2 {
-            sums_2[k].store(&mut g[WEIGHTS_2 + k * UNITS_1 + unit..]);
+            let slope = A::chain(slope, L::load(&round.units_1[s][unit..]));
+            biases = biases.add(slope);
+            slope.store(&mut round.deltas_1[s][unit..]);
         }
         biases.store(&mut g[BIASES_1 + unit..]);
-        unit += V::Wide::WIDTH;
+        unit += L::WIDTH;
+    }
+    let (weights_2, weights_1) = g[WEIGHTS_2..].split_at_mut(shape.weights_1() - WEIGHTS_2);
+    let (units_1, deltas_1) = (&round.units_1[..n], &round.deltas_1[..n]);
+    let mut k = 0;
+    while k < shape.units_2 {
+        k = add_products::<L, _, 8>(weights_2, k, k, &round.deltas_2[..n], units_1, fresh);
+    }
+    // As many sums as the registers hold; the last ones go back so far that they are as many.
+    let (mut i, most) = (0, shape.inputs);
+    while i < most {
+        i = if most == 10 {
+            add_products::<L, _, 10>(weights_1, i, i, x, deltas_1, fresh)
+        } else if most >= 8 {
+            add_products::<L, _, 8>(weights_1, i.min(most - 8), i, x, deltas_1, fresh)
+        } else if most >= 4 {
+            add_products::<L, _, 4>(weights_1, i.min(most - 4), i, x, deltas_1, fresh)
+        } else {
+            add_products::<L, _, 1>(weights_1, i, i, x, deltas_1, fresh)
+        };
     }
 }
 
-/// The outputs of layer 1 and the gradient with respect to its sums.
+/// Adds `left[s][from + t] · right[s]` to row `from + t` of `g` for all samples `s` and `t < SUMS`, but
+/// leaves the rows before `done` alone; returns how many are done then.
 #[inline(always)]
-fn delta_1<L: Lanes, A: Activate>(
-    weights: &[L; UNITS_2],
-    round: &Round,
-    s: usize,
-    unit: usize,
-) -> (L, L) {
-    let deltas = &round.deltas_2[s];
-    let mut slope = L::splat(deltas[0]).mul(weights[0]);
-    for k in 1..UNITS_2 {
-        slope = L::splat(deltas[k]).mul_add(weights[k], slope);
+fn add_products<L: Lanes, R: AsRef<[f32]>, const SUMS: usize>(
+    g: &mut [f32],
+    from: usize,
+    done: usize,
+    left: &[R],
+    right: &[[f32; UNITS]],
+    fresh: bool,
+) -> usize {
+    let g = &mut g.as_chunks_mut::<UNITS>().0[from..from + SUMS];
+    let mut unit = 0;
+    while unit < UNITS {
+        let mut sums = [L::splat(0.0); SUMS];
+        if !fresh {
+            for t in 0..SUMS {
+                sums[t] = L::load(&g[t][unit..]);
+            }
+        }
+        for (left, right) in left.iter().zip(right) {
+            let left = &left.as_ref()[from..from + SUMS];
+            let right = L::load(&right[unit..]);
+            for t in 0..SUMS {
+                sums[t] = L::splat(left[t]).mul_add(right, sums[t]);
+            }
+        }
+        for t in done - from..SUMS {
+            sums[t].store(&mut g[t][unit..]);
+        }
+        unit += L::WIDTH;
     }
-    let h = L::load(&round.units_1[s][unit..]);
-    (h, A::chain(slope, h))
+    from + SUMS
 }
 
 #[inline(always)]
-fn add_losses<V: Vectors>(
+fn add_losses<L: Lanes>(
     samples: &Samples<'_>,
     rows: &[u32],
     round: &mut Round,
@@ -440,11 +537,11 @@ fn add_losses<V: Vectors>(
 ) {
     let mut values = [0.0; ROUND + MAX_WIDTH];
     let mut s = 0;
-    while s < rows.len() && s + V::Wide::WIDTH <= ROUND {
-        let z = V::Wide::load(&round.logits[s..]);
-        let y = V::Wide::load(&round.targets[s..]);
+    while s < rows.len() && s + L::WIDTH <= ROUND {
+        let z = L::load(&round.logits[s..]);
+        let y = L::load(&round.targets[s..]);
         Loss::BceWithLogits.value(z, y).store(&mut values[s..]);
-        s += V::Wide::WIDTH;
+        s += L::WIDTH;
     }
     for (s, &row) in rows.iter().enumerate() {
         losses.add(values[s], samples.weight(row as usize));

@@ -37,6 +37,11 @@ impl Optimizer {
     /// Adam with the settings of its paper.
     pub const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
+    /// Whether steps depend on the gradients of earlier steps.
+    pub(crate) fn has_moments(&self) -> bool {
+        !matches!(self, Self::Sgd { momentum: 0.0 })
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let fraction = |argument, value: f64| {
             if (0.0..1.0).contains(&value) {
@@ -189,40 +194,58 @@ impl Step {
         }
     }
 
-    /// The step of all parameters; their number is a multiple of the width.
+    /// The step of all parameters; their number is a multiple of the width. The pull is added to
+    /// `gradient`.
     ///
     /// `anchor` is 0 where absent; it matters only with `l2 > 0`.
     #[inline(always)]
     pub(crate) fn apply_all<L: Lanes>(
         &self,
         parameters: &mut [f32],
-        gradient: &[f32],
+        gradient: &mut [f32],
         first: &mut [f32],
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) {
         let n = parameters.len();
-        let gradient = &gradient[..n];
-        let (first, second) = (&mut first[..n], &mut second[..n]);
+        let (gradient, first, second) = (&mut gradient[..n], &mut first[..n], &mut second[..n]);
         let mut i = 0;
-        while i + L::WIDTH <= n {
-            let parameter = L::load(&parameters[i..]);
-            let mut slope = L::load(&gradient[i..]);
-            if self.l2 > 0.0 {
-                let anchor = match anchor {
-                    Some(anchor) => L::load(&anchor[i..]),
-                    None => L::splat(0.0),
-                };
-                slope = self.pull(slope, parameter, anchor);
-            }
-            let (parameter, m, v) =
-                self.apply(parameter, slope, L::load(&first[i..]), L::load(&second[i..]));
-            parameter.store(&mut parameters[i..]);
-            m.store(&mut first[i..]);
-            if self.adam {
-                v.store(&mut second[i..]);
-            }
+        while self.l2 > 0.0 && i + L::WIDTH <= n {
+            let anchor = match anchor {
+                Some(anchor) => L::load(&anchor[i..]),
+                None => L::splat(0.0),
+            };
+            let slope = self.pull(L::load(&gradient[i..]), L::load(&parameters[i..]), anchor);
+            slope.store(&mut gradient[i..]);
             i += L::WIDTH;
+        }
+        let mut i = 0;
+        if self.adam {
+            while i + L::WIDTH <= n {
+                let (m, v) = (L::load(&first[i..]), L::load(&second[i..]));
+                let (p, m, v) =
+                    self.apply(L::load(&parameters[i..]), L::load(&gradient[i..]), m, v);
+                p.store(&mut parameters[i..]);
+                m.store(&mut first[i..]);
+                v.store(&mut second[i..]);
+                i += L::WIDTH;
+            }
+        } else if self.decay1 > 0.0 {
+            while i + L::WIDTH <= n {
+                let (slope, m) = (L::load(&gradient[i..]), L::load(&first[i..]));
+                let (p, m, _) = self.apply(L::load(&parameters[i..]), slope, m, m);
+                p.store(&mut parameters[i..]);
+                m.store(&mut first[i..]);
+                i += L::WIDTH;
+            }
+        } else {
+            while i + L::WIDTH <= n {
+                let slope = L::load(&gradient[i..]);
+                self.apply(L::load(&parameters[i..]), slope, slope, slope)
+                    .0
+                    .store(&mut parameters[i..]);
+                i += L::WIDTH;
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         Activate, Activation, Identity, Layer, MAX_LAYERS, Network, Samples, with_activation,
         with_usual_activation,
     },
-    neurons,
+    neurons::Shape,
     optimizer::{self, Pace, Powers, Step},
     random::SplitMix64,
     simd::{self, Vectors},
@@ -32,7 +32,7 @@ pub fn lanes() -> usize {
 /// shape has its own kernel and vectors are short (measured: AVX2 loses a fifth, AVX-512 wins a sixth).
 #[must_use]
 pub fn pays(network: &Network) -> bool {
-    lanes() == MAX_WIDTH || (lanes() > 1 && !neurons::fits(network))
+    lanes() == MAX_WIDTH || (lanes() > 1 && Shape::of(network).is_none())
 }
 
 /// Length of [`Memory::floats`] for [`train`] with `rows` samples per person.
@@ -157,7 +157,7 @@ pub(crate) fn run<V: Vectors>(
         for batch in order.chunks(config.batch_size as usize) {
             numbers.gradient.fill(V::Wide::splat(0.0));
             for rows in batch.chunks(BLOCK) {
-                if neurons::fits(network) {
+                if Shape::of(network) == Some(Shape::DEFAULT) {
                     with_usual_activation!(
                         network.hidden(),
                         default_block::<V::Wide>(&mut numbers, rows, batch.len())

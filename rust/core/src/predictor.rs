@@ -5,7 +5,8 @@ use crate::{
     lanes::Lanes,
     loss::Loss,
     network::{Activate, Activation, Network, with_usual_activation},
-    neurons, simd,
+    neurons::Shape,
+    simd,
     simd::Vectors,
 };
 
@@ -30,7 +31,7 @@ impl Predictor {
     /// [`Error::Shape`], [`Error::NonFinite`].
     pub fn new(network: &Network, parameters: &[f32]) -> Result<Option<Self>> {
         network.check_parameters(parameters)?;
-        if !neurons::fits(network) {
+        if Shape::of(network) != Some(Shape::DEFAULT) {
             return Ok(None);
         }
         let p = parameters;

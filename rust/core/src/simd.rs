@@ -142,7 +142,7 @@ entry_points! {
     /// [`neurons::train`]
     fn train_neurons(
         activation: Activation,
-        blocks: &mut neurons::Blocks,
+        blocks: &mut neurons::Blocks<'_>,
         samples: &Samples<'_>,
         order: &[u32],
         batch_size: usize,
@@ -163,7 +163,7 @@ entry_points! {
     fn apply_step(
         step: &Step,
         parameters: &mut [f32],
-        gradient: &[f32],
+        gradient: &mut [f32],
         first: &mut [f32],
         second: &mut [f32],
         anchor: Option<&[f32]>,

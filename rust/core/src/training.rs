@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
     kernel::Rows,
     network::{LossSum, Network, Samples},
-    neurons::{self, Blocks},
+    neurons::{Blocks, Shape},
     optimizer::{self, Optimizer, Pace, Powers},
     random::SplitMix64,
     rows,
@@ -122,6 +122,7 @@ struct Parts<'m> {
     gradient: &'m mut [f32],
     best: &'m mut [f32],
     scratch: &'m mut [f32],
+    blocks: &'m mut [f32],
     order: &'m mut [u32],
 }
 
@@ -129,16 +130,28 @@ struct Parts<'m> {
 #[derive(Debug)]
 struct Numbers<'m> {
     parts: Parts<'m>,
-    blocks: Option<Blocks>,
+    blocks: Option<Blocks<'m>>,
     anchor: Option<&'m [f32]>,
 }
 
+/// Whether there is anything to gain from lanes that are units.
+fn has_vectors() -> bool {
+    simd::instruction_set() != InstructionSet::Portable
+}
+
 impl<'m> Numbers<'m> {
-    fn load(network: &Network, memory: &'m mut Memory<'_>, anchor: Option<&'m [f32]>) -> Self {
-        let parts = memory.parts(network);
-        let fast = neurons::fits(network) && simd::instruction_set() != InstructionSet::Portable;
-        let blocks =
-            fast.then(|| Blocks::pack(parts.parameters, parts.first, parts.second, anchor));
+    fn load(
+        network: &Network,
+        optimizer: &Optimizer,
+        memory: &'m mut Memory<'_>,
+        anchor: Option<&'m [f32]>,
+    ) -> Self {
+        let mut parts = memory.parts(network);
+        let shape = Shape::of(network).filter(|_| has_vectors());
+        let blocks = shape.map(|shape| {
+            let (parameters, memory) = (&*parts.parameters, core::mem::take(&mut parts.blocks));
+            Blocks::pack(shape, optimizer, parameters, parts.first, parts.second, anchor, memory)
+        });
         Self { parts, blocks, anchor }
     }
 
@@ -176,7 +189,8 @@ impl Memory<'_> {
     /// The length of [`floats`](Self::floats) for a network.
     #[must_use]
     pub fn floats(network: &Network) -> usize {
-        5 * network.n_parameters() + network.gradient_scratch()
+        let blocks = Shape::of(network).map_or(0, Blocks::floats);
+        5 * network.n_parameters() + network.gradient_scratch() + blocks
     }
 
     fn check(&self, network: &Network, rows: usize) -> Result<()> {
@@ -190,8 +204,9 @@ impl Memory<'_> {
         let (first, rest) = rest.split_at_mut(n);
         let (second, rest) = rest.split_at_mut(n);
         let (gradient, rest) = rest.split_at_mut(n);
-        let (best, scratch) = rest.split_at_mut(n);
-        Parts { parameters, first, second, gradient, best, scratch, order: self.order }
+        let (best, rest) = rest.split_at_mut(n);
+        let (scratch, blocks) = rest.split_at_mut(network.gradient_scratch());
+        Parts { parameters, first, second, gradient, best, scratch, blocks, order: self.order }
     }
 }
 
@@ -317,7 +332,7 @@ impl Training {
             check_finite("anchor", anchor)?;
         }
         let mut left = batches;
-        let mut numbers = Numbers::load(&self.network, memory, anchor);
+        let mut numbers = Numbers::load(&self.network, &self.config.optimizer, memory, anchor);
         let mut outcome = Ok(());
         while left > 0 && self.status == Status::Running && outcome.is_ok() {
             left -= self.run_within_epoch(samples, &mut numbers, left);
