@@ -4,7 +4,9 @@
  * order of every sum, a fused multiply-add at the same places, the same exp. So the results have the
  * same bits, and rivals.py checks that they do. Built by rivals.py with
  *     cc -O3 -march=native -ffp-contract=off -fno-math-errno -shared -fPIC
- * Needs x86-64 with AVX2 and FMA; with AVX-512 all loops are twice as wide.
+ * Needs x86-64 with AVX2 and FMA; with AVX-512 all loops are twice as wide. With -Ofast instead of -O3
+ * and -ffp-contract=off the compiler may contract and reorder, and divisions and roots are estimates:
+ * faster, with other bits from each compiler.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -50,9 +52,27 @@ INLINE wide scale(wide p, wide shift) {
 #define ADD OP(add_ps)
 #define SUB OP(sub_ps)
 #define MUL OP(mul_ps)
-#define DIV OP(div_ps)
 #define MAX OP(max_ps)
 #define MIN OP(min_ps)
+
+#ifdef __FAST_MATH__ /* estimates and a step of Newton: what the same bits cost */
+#if W == 16
+#define ESTIMATE(name) _mm512_##name##14_ps
+#else
+#define ESTIMATE(name) _mm256_##name##_ps
+#endif
+INLINE wide DIV(wide a, wide b) {
+    wide r = ESTIMATE(rcp)(b);
+    return MUL(a, MUL(r, SUB(SPLAT(2), MUL(b, r))));
+}
+INLINE wide SQRT(wide x) {
+    wide r = ESTIMATE(rsqrt)(MAX(x, SPLAT(1e-36f)));
+    return MUL(x, MUL(r, SUB(SPLAT(1.5f), MUL(MUL(SPLAT(0.5f), x), MUL(r, r)))));
+}
+#else
+#define DIV OP(div_ps)
+#define SQRT OP(sqrt_ps)
+#endif
 
 INLINE wide sigmoid(wide z) {
     wide x = MIN(MAX(SUB(SPLAT(0), z), SPLAT(-87)), SPLAT(88));
@@ -213,7 +233,7 @@ INLINE void step(const optimizer *o, pace s, float *p, const float *g, float *m,
             wide mi = FMA(SPLAT(0.9f), LOAD(m + i), MUL(SPLAT(0.1f), gi));
             wide vi = FMA(SPLAT(0.999f), LOAD(v + i), MUL(SPLAT(0.001f), MUL(gi, gi)));
             STORE(m + i, mi), STORE(v + i, vi);
-            wide root = FMA(OP(sqrt_ps)(vi), SPLAT(s.scale), SPLAT(1e-8f));
+            wide root = FMA(SQRT(vi), SPLAT(s.scale), SPLAT(1e-8f));
             STORE(p + i, FMA(SPLAT(s.rate), DIV(mi, root), LOAD(p + i)));
         } else {
             STORE(p + i, FMA(SPLAT(s.rate), gi, LOAD(p + i)));
