@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from inhabit.events import EventColumns, EventLog, EventRow
-from inhabit.features import DEFAULT_FEATURES, AsOf
+from inhabit.features import DEFAULT_FEATURES
 from inhabit.moments import NEXT_MOMENT, Schedule
+from inhabit.questions import Questions
 from inhabit.samples import Target, samples
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -42,7 +43,5 @@ def test_features_of_now_from_a_log(benchmark, tmp_path, n_events):
         log.append_rows(lived(n_events // 100, 100))
         now_us = int((START + timedelta(days=n_events // 100)).timestamp()) * 1_000_000
 
-        def features():
-            return DEFAULT_FEATURES.compute(AsOf.of_log(log, TARGET, SCHEDULE, now_us, 0))
-
-        assert benchmark(features).shape == (1, 10)
+        questions = Questions(log, TARGET, SCHEDULE, DEFAULT_FEATURES)
+        assert benchmark(questions.open_at, now_us, 0).x.shape == (10,)

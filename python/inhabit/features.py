@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from inhabit.events import APP_OPENED, REMINDER_TAPPED, us_from_datetime
+from inhabit.events import APP_OPENED, REMINDER_TAPPED
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
 from inhabit.moments import (
     MARGIN_DAYS,
@@ -32,7 +32,7 @@ from inhabit.moments import (
     LocalClock,
     Moments,
     Schedule,
-    moment_at,
+    days_around,
     moments_between,
 )
 from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
@@ -40,7 +40,7 @@ from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, T
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns, EventLog
+    from inhabit.events import EventColumns, EventLog, EventRow
 
 __all__ = [
     "DEFAULT_FEATURES",
@@ -48,6 +48,7 @@ __all__ = [
     "AsOf",
     "Feature",
     "FeatureSet",
+    "LogSource",
     "count",
     "decay",
     "feature",
@@ -88,14 +89,52 @@ class ColumnsSource:
 
 @dataclass(frozen=True)
 class LogSource:
-    """A log on disk, as it was known at one instant."""
+    """A log on disk, as it was known just before an instant: no more is read than is asked for."""
 
     log: EventLog
-    now_us: int
+    target: Target
+    before_us: int
 
     def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
         """See `Source`."""
-        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, self.now_us))
+        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, self.before_us))
+
+    @cached_property
+    def first(self) -> EventRow | None:
+        """The event about the target's subject or none that occurred first."""
+        return self.log.first_row(self.target.subject, self.before_us)
+
+    def windows(
+        self, schedule: Schedule, days: tuple[int, int], here: tuple[int, int] | None = None
+    ) -> tuple[LocalClock, Moments]:
+        """Return the moments of local days, and `HISTORY` before them whose windows had closed.
+
+        Parameters
+        ----------
+        days : tuple of int
+            The first and the last local day (ordinals).
+        here : tuple of (at_us, utc_offset_s), optional
+            The device itself tells the offset at an instant.
+
+        Returns
+        -------
+        clock : LocalClock
+            In force from the first of these moments on.
+        windows : Moments
+        """
+        target, (first_day, last_day) = self.target, days
+        begins_us = int(schedule.starts_us(first_day)) - US_PER_DAY  # nobody's day begins earlier
+        reach = HISTORY // len(schedule.times) + 1
+        reach += (target.window.duration_us + target.grace_us) // US_PER_DAY + MARGIN_DAYS
+        while True:
+            clock = LocalClock.of_log(self.log, schedule, first_day - reach, self.before_us)
+            if here is not None:
+                clock = clock.with_now(*here)
+            windows = moments_between(clock, schedule, target.window, first_day - reach, last_day)
+            closed_us = windows.window_end_us + target.grace_us
+            if np.searchsorted(closed_us, begins_us, side="right") >= HISTORY:
+                return clock, windows
+            reach *= 2  # the clock jumped over so many moments
 
 
 # --- what a feature may ask --------------------------------------------------
@@ -115,6 +154,8 @@ class AsOf:
         The n moments, in time order.
     target : Target
         What is predicted.
+    windows : Moments
+        The moments of the schedule, whose windows make up the history.
     """
 
     def __init__(
@@ -141,7 +182,7 @@ class AsOf:
         self.moments = moments
         self.target = target
         self._source = source
-        self._windows = windows
+        self.windows = windows
         self._began_us = began_us
         self._read_already: dict[tuple[str, tuple[str, ...], int], Happenings] = {}
 
@@ -155,45 +196,16 @@ class AsOf:
         instants_us = (
             np.append(own.occurred_at_us, at_us) if len(moments) else np.zeros(1, np.int64)
         )
-        reach = target.window.duration_us // US_PER_DAY + MARGIN_DAYS
-        windows = moments_between(
-            LocalClock.of_events(events),
-            schedule,
-            target.window,
-            schedule.local_day(int(instants_us.min()), 0) - reach,
-            schedule.local_day(int(instants_us.max()), 0) + MARGIN_DAYS,
-        )
+        days = days_around(schedule, target.window, int(instants_us.min()), int(instants_us.max()))
+        clock = LocalClock.of_events(events)
+        windows = moments_between(clock, schedule, target.window, *days)
         return cls(ColumnsSource(events), target, moments, windows, _began_us(own, at_us))
 
     @classmethod
-    def of_log(
-        cls, log: EventLog, target: Target, schedule: Schedule, now_us: int, utc_offset_s: int
-    ) -> AsOf:
-        """Return what a log tells about this instant, reading a bounded number of its rows."""
-        first = log.first(target.subject, recorded_before_us=now_us)
-        began_us = NEVER_US if first is None else us_from_datetime(first.occurred_at)
-        today = schedule.local_day(now_us, utc_offset_s)
-        days = HISTORY // len(schedule.times) + 1
-        while True:
-            since_us = int(schedule.starts_us(today - days - MARGIN_DAYS))
-            clock = LocalClock.of_changes(log.offset_changes(since_us, now_us))
-            clock = clock.with_now(now_us, utc_offset_s)
-            # After a flight west, days that lie ahead by the clock may be over already.
-            last_day = today + MARGIN_DAYS
-            windows = moments_between(clock, schedule, target.window, today - days, last_day)
-            closed_us = windows.window_end_us + target.grace_us
-            closed = int(np.searchsorted(closed_us, now_us, side="right"))
-            if closed >= HISTORY or windows.window_end_us[0] <= began_us:
-                break
-            days *= 2  # long windows, or moments swallowed by jumps of the clock
-        moment = moment_at(clock, schedule, target.window, now_us, utc_offset_s)
-        return cls(LogSource(log, now_us), target, moment, windows, np.array([began_us], np.int64))
-
-    def last_scheduled(self) -> Moments:
-        """Return the last moment of the schedule that has begun; for a look at one instant."""
-        windows = self._windows
-        last = int(np.searchsorted(windows.at_us, self.moments.at_us[-1], side="right")) - 1
-        return windows[last : last + 1]
+    def of_log(cls, source: LogSource, moments: Moments, windows: Moments) -> AsOf:
+        """Return what a log tells about moments; the windows are those of `LogSource.windows`."""
+        began_us = _began_us_of_log(source, moments.at_us)
+        return cls(source, source.target, moments, windows, began_us)
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -220,21 +232,21 @@ class AsOf:
     @cached_property
     def same_slot(self) -> NDArray[np.bool_]:
         """Which windows of the history belong to the moment's slot, shape (n, HISTORY)."""
-        slot = self._of_history(self._windows.slot)
+        slot = self._of_history(self.windows.slot)
         same: NDArray[np.bool_] = slot == self.moments.slot[:, None]
         return same
 
     @cached_property
     def same_weekday(self) -> NDArray[np.bool_]:
         """Which windows of the history opened on the moment's weekday, shape (n, HISTORY)."""
-        weekday = self._of_history(self._windows.weekday.astype(np.int8))
+        weekday = self._of_history(self.windows.weekday.astype(np.int8))
         same: NDArray[np.bool_] = weekday == self.moments.weekday[:, None].astype(np.int8)
         return same
 
     @cached_property
     def days_ago(self) -> NDArray[np.int32]:
         """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
-        opened = self._of_history(self._windows.day.astype(np.int32))
+        opened = self._of_history(self.windows.day.astype(np.int32))
         days: NDArray[np.int32] = self.moments.day[:, None].astype(np.int32) - opened
         return days
 
@@ -244,21 +256,26 @@ class AsOf:
         return (count(self.positive) + 1) / (count(self.known) + 2)
 
     @cached_property
-    def _history(self) -> _History:
-        target, windows, at_us = self.target, self._windows, self.moments.at_us
+    def evidence(self) -> Evidence:
+        """What is known about the windows of the schedule, and since when."""
+        windows, about = self.windows, (self.target.subject,)
         opened_us = np.minimum(windows.window_start_us, windows.day_start_us)
         since_us = int(opened_us.min(initial=NEVER_US))
-        evidence = Evidence.gather(
-            target,
-            self._read(target.kind, (target.subject,), since_us),
-            self._read(target.skip_kind, (target.subject,), since_us),
+        return Evidence.gather(
+            self.target,
+            self._read(self.target.kind, about, since_us),
+            self._read(self.target.skip_kind, about, since_us),
             windows.window_start_us,
             windows.window_end_us,
             windows.day_start_us,
         )
+
+    @cached_property
+    def _history(self) -> _History:
+        evidence, at_us = self.evidence, self.moments.at_us
         # Open windows stay out: what is known of them early is only ever "yes".
         closed = np.searchsorted(evidence.matures_at_us, at_us, side="right")
-        begun = np.searchsorted(windows.window_end_us, self._began_us, side="right")
+        begun = np.searchsorted(self.windows.window_end_us, self._began_us, side="right")
         # In terms of rows: from which moment on each answer is known.
         positive_from, negative_from = (
             np.searchsorted(at_us, from_us).astype(np.int32) for from_us in evidence[:2]
@@ -365,6 +382,20 @@ def _before(column: NDArray[Any], position: NDArray[np.intp]) -> NDArray[Any]:
     shape = len(column) + 1, HISTORY
     runs: NDArray[Any] = np.ndarray(shape, column.dtype, padded, strides=2 * padded.strides)
     return runs[position, ::-1]
+
+
+def _began_us_of_log(source: LogSource, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return when the earliest event known at each instant occurred."""
+    began_us = np.full(len(at_us), NEVER_US)
+    end, first = len(at_us), source.first
+    while end and first is not None:
+        # Once recorded, it was the first one known, up to the next instant looked at.
+        begin = int(np.searchsorted(at_us[:end], first.recorded_at_us, side="right"))
+        began_us[begin:end] = first.occurred_at_us
+        end = begin
+        if end:
+            first = source.log.first_row(source.target.subject, int(at_us[end - 1]))
+    return began_us
 
 
 def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns
+    from inhabit.events import EventColumns, EventLog
 
 __all__ = [
     "NEXT_DAY",
@@ -40,6 +40,7 @@ __all__ = [
     "Moments",
     "Schedule",
     "Window",
+    "days_around",
     "isoformat",
     "moment_at",
     "moments_between",
@@ -242,6 +243,17 @@ class LocalClock:
         return cls(recorded_at[changed], offset[changed])
 
     @classmethod
+    def of_log(cls, log: EventLog, schedule: Schedule, first_day: int, until_us: int) -> LocalClock:
+        """Return the clock of a log from a local day on, as known at an instant.
+
+        What it tells of that day and later is what the clock of all events tells: no local time of
+        that day can have come `MARGIN_DAYS` before it.
+        """
+        since_us = int(schedule.starts_us(first_day - MARGIN_DAYS))
+        changes = log.offset_changes(since_us, until_us)
+        return cls.of_changes(changes) if changes else cls.fixed()
+
+    @classmethod
     def of_changes(cls, changes: Sequence[tuple[int, int]]) -> LocalClock:
         """Return the clock of (changed_at_us, utc_offset_s), as `EventLog.offset_changes` says."""
         columns = np.array(changes, np.int64).reshape(-1, 2)
@@ -375,6 +387,16 @@ def moments_between(
     return moments[moments.day <= last_day]
 
 
+def days_around(schedule: Schedule, window: Window, first_us: int, last_us: int) -> tuple[int, int]:
+    """Return a range of local days with every moment that lies in, or can reach, a range of time.
+
+    Its last day begins after the range, wherever the person is.
+    """
+    reach = window.duration_us // US_PER_DAY + MARGIN_DAYS
+    first_day, last_day = schedule.local_day(first_us, 0), schedule.local_day(last_us, 0)
+    return first_day - reach, last_day + MARGIN_DAYS
+
+
 def _windows(
     window: Window,
     at_us: NDArray[np.int64],
@@ -436,14 +458,8 @@ def moments_of_log(
     seen_us = np.maximum(own.occurred_at_us, own.recorded_at_us)
     first_us = int(seen_us.min())
     last_us = int(seen_us.max()) if as_of_us is None else as_of_us
-    reach = window.duration_us // US_PER_DAY + MARGIN_DAYS
-    moments = moments_between(
-        clock,
-        schedule,
-        window,
-        schedule.local_day(first_us, 0) - reach,
-        schedule.local_day(last_us, 0) + MARGIN_DAYS,
-    )
+    days = days_around(schedule, window, first_us, last_us)
+    moments = moments_between(clock, schedule, window, *days)
     started = moments.window_end_us > first_us
     if as_of_us is None:
         return moments[started & (moments.window_start_us <= last_us)]

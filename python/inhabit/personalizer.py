@@ -230,7 +230,7 @@ class Personalizer:
                 recorded_at = max(recorded_at, occurred_at)
             about = self.subject if subject is None else subject
             with self._own_write():  # what is recorded now changes no label of the past
-                return self.log.record(
+                event = self.log.record(
                     kind,
                     about,
                     occurred_at=occurred_at,
@@ -238,6 +238,9 @@ class Personalizer:
                     value=value,
                     id=id,
                 )
+            if self._serving is not None:
+                self._serving.told([event.row])
+            return event
 
     def record_all(self, rows: Iterable[EventRow]) -> int:
         """Keep many events, told by an importer or another device; return how many were new.
@@ -248,11 +251,15 @@ class Personalizer:
             rows = list(rows)
             if not rows:
                 return 0
-            oldest_us = min(row.recorded_at_us for row in rows)
-            if self._serving is not None and oldest_us < self._serving.after_us:
-                self._serving = None
             with self._own_write():
-                return self.log.append_rows(rows)
+                added = self.log.append_rows(rows)
+            if self._serving is not None:
+                walked = self._serving.walked
+                if walked is None or min(row.recorded_at_us for row in rows) < walked.last_us:
+                    self._serving = None
+                else:
+                    self._serving.told(rows)
+            return added
 
     # --- predict and decide ------------------------------------------------------------------
 
@@ -391,7 +398,7 @@ class Personalizer:
         """
         with self._lock:
             self.observe()
-            return self._train(self.samples(), deadline, progress, cancelled, None)
+            return self._train(deadline, progress, cancelled)
 
     def train_if_due(
         self,
@@ -406,12 +413,11 @@ class Personalizer:
         """
         with self._lock:
             self.observe()
-            table = self.samples()
-            due = self._is_due(table)
+            due = self._is_due()
             if not due:
                 number = self._served().number
                 return Training(outcome="not due", generation=number, metrics={}, due=due)
-            return self._train(table, deadline, progress, cancelled, due)
+            return self._train(deadline, progress, cancelled, due)
 
     def forget(
         self,
@@ -469,7 +475,7 @@ class Personalizer:
                 ids=ids, subject=about, since=since, until=until, everything=everything
             )
             if not everything:
-                self._train(self.samples(), None, None, lambda: False, None)
+                self._train()
             return gone
 
     def rollback(self) -> int:
@@ -497,7 +503,6 @@ class Personalizer:
         """Say where the loop stands."""
         with self._lock:
             serving = self._served()
-            table = self.samples()
             actions = [decision.action for decision in self.log.decisions(self.subject)]
             return Status(
                 subject=self.subject,
@@ -505,12 +510,12 @@ class Personalizer:
                 events=self.log.count(),
                 generation=serving.number,
                 samples=serving.labels,
-                new_samples=self._new_samples(table),
+                new_samples=self._new_samples(),
                 last_training=self._last_training(),
                 metrics=serving.metrics,
                 experts=serving.experts,
                 decisions={action: actions.count(action) for action in sorted(set(actions))},
-                due=self._is_due(table),
+                due=self._is_due(),
                 device=self._device(),
             )
 
@@ -528,7 +533,7 @@ class Personalizer:
 
     def samples(self) -> Samples:
         """Return the samples that the log makes as of now."""
-        return self._questions.samples(us_from_datetime(self.now()))
+        return self._questions.asked(us_from_datetime(self.now())).samples
 
     def weights_json(self) -> str:
         """Return the personal network as the seed's ``ModelCheckpoint`` JSON, for Swift."""
@@ -607,9 +612,8 @@ class Personalizer:
         serving = self._serving
         if serving is None or serving.revision != self.log.revision:
             generation = self._load()
-            serving = Serving(generation, self._origin, self._questions, _offset_s(now))
-            self._serving = serving
-        serving.catch_up(us_from_datetime(now), _offset_s(now))
+            serving = self._serving = Serving(generation, self._origin, self._questions)
+        serving.catch_up(us_from_datetime(now))
         return serving
 
     def _load(self) -> Generation | None:
@@ -625,17 +629,16 @@ class Personalizer:
 
     def _train(
         self,
-        table: Samples,
-        deadline: timedelta | None,
-        progress: Progress | None,
-        cancelled: Callable[[], bool],
-        due: Due | None,
+        deadline: timedelta | None = None,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        due: Due | None = None,
     ) -> Training:
         if deadline is not None and not isinstance(deadline, timedelta):
             raise ConfigError(f"deadline: expected a timedelta, got {deadline!r}")
         started = time.perf_counter()
         run = train(
-            table,
+            self.samples(),
             self._origin,
             start=self._furthest(),
             deadline=deadline,
@@ -677,17 +680,17 @@ class Personalizer:
         candidates = [generation for generation in found if generation is not None]
         return max(candidates, key=lambda g: g.manifest.counts.get("moments", 0), default=None)
 
-    def _is_due(self, table: Samples) -> Due:
+    def _is_due(self) -> Due:
         return is_due(
             self.settings.request,
             self._device(),
             self.now(),
             self._last_training(),
-            self._new_samples(table),
+            self._new_samples(),
         )
 
-    def _new_samples(self, table: Samples) -> int:
-        return max(int((table.matured_label >= 0).sum()) - self._served().labels, 0)
+    def _new_samples(self) -> int:
+        return self._served().new_labels(us_from_datetime(self.now()))
 
     def _last_training(self) -> datetime | None:
         said = self.log.get_meta(self._last_training_key)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from inhabit.features import AsOf, FeatureSet
-from inhabit.moments import NEXT_MOMENT, LocalClock, Moments, Schedule, moment_at
-from inhabit.samples import Samples, samples
+from inhabit.features import AsOf, FeatureSet, LogSource
+from inhabit.moments import Moments, Schedule, days_around, moment_at
+from inhabit.samples import Asked, Walked, asked_of_log
 from inhabit.targets import POSITIVE, UNKNOWN, Evidence, Happenings, Target
 from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
 
@@ -103,24 +103,43 @@ class Questions:
         self.schedule = schedule
         self.feature_set = feature_set
 
-    def open_at(self, now_us: int, offset_s: int) -> Question:
-        """Return the question that is open at an instant.
+    def asked(self, now_us: int, walked: Walked | None = None) -> Asked:
+        """Return the earlier questions, and the one that is asked now, as samples.
+
+        All of them, or those whose labels had not matured when a walk ended.
+        """
+        about = self.target, self.schedule, self.feature_set
+        return asked_of_log(self.log, *about, as_of_us=now_us + 1, walked=walked)
+
+    def open_at(self, now_us: int, offset_s: int, asked: Asked | None = None) -> Question:
+        """Return the question that is open at an instant; `asked` may hold it already.
 
         What was known at its moment stays so, whatever is recorded later; so it can be kept.
         """
-        asof = AsOf.of_log(self.log, self.target, self.schedule, now_us, offset_s)
-        moment = asof.last_scheduled()
-        until_us = min(int(moment.window_end_us[0]), self.next_moment_us(now_us, offset_s))
-        if until_us > now_us:
-            at_us, then_s = int(moment.at_us[0]), int(moment.utc_offset_s[0])
-            asof = AsOf.of_log(self.log, self.target, self.schedule, at_us, then_s)
-        else:  # between two windows a question of its own is asked, now
-            moment = asof.moments
+        if asked is not None and len(asked.samples) and offset_s == asked.utc_offset_s:
+            moment = asked.samples.moments[-1:]
+            until_us = min(int(moment.window_end_us[0]), asked.next_us)
+            if moment.at_us[0] <= now_us < until_us:
+                return self._question(moment, until_us, offset_s, asked.samples.features[-1])
+        here, source = (now_us, offset_s), LogSource(self.log, self.target, now_us)
+        days = days_around(self.schedule, self.target.window, now_us, now_us)
+        clock, windows = source.windows(self.schedule, days, here)
+        following = int(np.searchsorted(windows.at_us, now_us, side="right"))
+        moment = windows[following - 1 : following]
+        until_us = int(min(moment.window_end_us[0], windows.at_us[following]))
+        if until_us <= now_us:  # between two windows a question of its own is asked, now
+            moment = moment_at(clock, self.schedule, self.target.window, *here)
+        asof = AsOf.of_log(source, moment, windows)
+        return self._question(moment, until_us, offset_s, self.feature_set.compute(asof)[0])
+
+    def _question(
+        self, moment: Moments, until_us: int, offset_s: int, x: NDArray[np.float32]
+    ) -> Question:
         return Question(
             moment=moment,
             until_us=until_us,
             offset_s=offset_s,
-            x=self.feature_set.compute(asof)[0],
+            x=x,
             delays_us=self._delays_us(moment, offset_s),
         )
 
@@ -137,31 +156,17 @@ class Questions:
         """Return what came of windows that are closed."""
         return self._evidence(start_us, end_us).labels(now_us)
 
-    def samples(self, now_us: int) -> Samples:
-        """Return all earlier questions, and the one that is asked now, as samples."""
-        end_us = now_us + 1
-        events = self.log.columns(recorded_before_us=end_us)
-        return samples(events, self.target, self.schedule, self.feature_set, as_of_us=end_us)
-
-    def next_moment_us(self, now_us: int, offset_s: int) -> int:
-        """Return when the next moment of the schedule begins, in microseconds."""
-        clock = LocalClock.fixed(offset_s)
-        moment = moment_at(clock, self.schedule, NEXT_MOMENT, now_us, offset_s)
-        return int(moment.window_end_us[0])
-
     def _delays_us(self, moment: Moments, offset_s: int) -> NDArray[np.int64]:
         """Return when in such windows the target used to occur, as known at the moment."""
         start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
-        completed = self.log.columns(
+        completed_us = self.log.local_times_us(
+            self.target.kind,
             self.target.subject,
             start_us - LOOK_BACK_DAYS * _DAY_US,
             start_us,
             int(moment.at_us[0]),
-            kinds=(self.target.kind,),
         )
-        completed = completed.select(completed.is_subject(self.target.subject))
-        local_us = completed.occurred_at_us + completed.utc_offset_s * np.int64(_SECOND_US)
-        return first_delays(local_us, start_us + offset_s * _SECOND_US, end_us - start_us)
+        return first_delays(completed_us, start_us + offset_s * _SECOND_US, end_us - start_us)
 
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""

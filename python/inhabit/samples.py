@@ -14,22 +14,47 @@ before. Of the named windows, next-moment ones do not overlap, and those of one 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from inhabit.features import DEFAULT_FEATURES, AsOf, FeatureSet
-from inhabit.moments import Moments, Schedule, moments_of_log
-from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Happenings, Target
+from inhabit.features import DEFAULT_FEATURES, AsOf, FeatureSet, LogSource
+from inhabit.moments import Moments, Schedule, days_around, moments_of_log
+from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns
+    from inhabit.events import EventColumns, EventLog
 
-__all__ = ["NEGATIVE", "POSITIVE", "UNKNOWN", "Samples", "Target", "samples"]
+__all__ = [
+    "NEGATIVE",
+    "POSITIVE",
+    "UNKNOWN",
+    "Asked",
+    "Samples",
+    "Target",
+    "Walked",
+    "asked_of_log",
+    "samples",
+]
 
 _DEFAULT_SCHEDULE: Final = Schedule()
+
+
+class Walked(NamedTuple):
+    """How far a walk over samples has come: what is learnt next depends on nothing else.
+
+    Attributes
+    ----------
+    last_us : int
+        The last moment walked.
+    learnt_us : int or None
+        When the label matured that was learnt last; None before the first.
+    """
+
+    last_us: int
+    learnt_us: int | None
 
 
 @dataclass(frozen=True)
@@ -47,6 +72,8 @@ class Samples:
         explicit evidence already, -1 otherwise.
     slot : ndarray of uint8, shape (n,)
         Index of the moment in the schedule.
+    matures_at_us : ndarray of int64, shape (n,)
+        When the label is final.
     learn_at : ndarray of uint32, shape (n,)
         The first row at whose prediction the label may already have been learnt, always later than
         the sample's own; n where the window closes after the last row.
@@ -62,6 +89,7 @@ class Samples:
     moments: Moments
     features: NDArray[np.float32]
     label: NDArray[np.int8]
+    matures_at_us: NDArray[np.int64]
     learn_at: NDArray[np.uint32]
     matured: NDArray[np.bool_]
     repeats: NDArray[np.bool_]
@@ -86,6 +114,15 @@ class Samples:
     ) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint32]]:
         """What a model walks through: features, labels that may be learnt, slots, `learn_at`."""
         return self.features, self.matured_label, self.slot, self.learn_at
+
+    def walked(self, rows: int | None = None) -> Walked | None:
+        """Return how far a walk has come after the first rows, by default all; None after none."""
+        rows = len(self) if rows is None else rows
+        if not rows:
+            return None
+        learnt = (self.matured_label != UNKNOWN) & (self.learn_at < rows)
+        learnt_us = int(self.matures_at_us[learnt].max()) if learnt.any() else None
+        return Walked(int(self.moments.at_us[rows - 1]), learnt_us)
 
 
 def samples(
@@ -127,42 +164,100 @@ def samples(
     moments = moments_of_log(
         events, schedule, target.window, subject=target.subject, as_of_us=as_of_us
     )
-    if as_of_us is None:
-        as_of_us = _end_us(events)
-    evidence = evidence_of(events, target, moments)
+    asof = AsOf.of_columns(events, target, schedule, moments)
+    return _table(asof, feature_set, _end_us(events) if as_of_us is None else as_of_us)
+
+
+class Asked(NamedTuple):
+    """What the schedule has asked of a log.
+
+    Attributes
+    ----------
+    samples : Samples
+        The moments so far.
+    next_us : int
+        When the next moment begins, as far as the log knows.
+    utc_offset_s : int
+        The offset of the log's local time now.
+    """
+
+    samples: Samples
+    next_us: int
+    utc_offset_s: int
+
+
+def asked_of_log(
+    log: EventLog,
+    target: Target,
+    schedule: Schedule,
+    feature_set: FeatureSet,
+    *,
+    as_of_us: int,
+    walked: Walked | None = None,
+) -> Asked:
+    """Return the samples that a log makes, or the last of them, reading no more than they look at.
+
+    Parameters
+    ----------
+    log, target, schedule, feature_set
+        As for `samples`.
+    as_of_us : int
+        What was recorded before makes samples of the moments before.
+    walked : Walked, optional
+        Leaves out the first samples, up to the last one whose label had matured by then. What is
+        read grows with the time since, not with the age of the log; bit for bit, these are the last
+        rows of the table that holds all samples.
+    """
+    source = LogSource(log, target, as_of_us)
+    first = source.first
+    since_us = as_of_us if first is None else first.occurred_at_us
+    if walked is not None:
+        since_us = max(since_us, walked.last_us - target.grace_us)
+    days = days_around(schedule, target.window, since_us, as_of_us)
+    clock, windows = source.windows(schedule, days)
+    following = int(np.searchsorted(windows.at_us, as_of_us))
+    moments = windows[:following]
+    moments = moments[moments.window_end_us > since_us]
+    if first is None:
+        moments = moments[:0]
+    elif len(moments) and moments.window_end_us[0] <= first.recorded_at_us:
+        # Only near the beginning of a log: which of its events was recorded first?
+        begun_us = first.recorded_at_us
+        earlier = log.columns(target.subject, first.occurred_at_us, begun_us, begun_us)
+        begun_us = int(earlier.recorded_at_us.min(initial=begun_us))
+        moments = moments[moments.window_end_us > begun_us]
+    asof = AsOf.of_log(source, moments, windows)
+    return Asked(
+        samples=_table(asof, feature_set, as_of_us, walked),
+        next_us=int(windows.at_us[following]),
+        utc_offset_s=int(clock.utc_offset_s[-1]),
+    )
+
+
+def _table(
+    asof: AsOf, feature_set: FeatureSet, as_of_us: int, walked: Walked | None = None
+) -> Samples:
+    """Return the samples of the moments, which are some of the windows."""
+    target, moments = asof.target, asof.moments
+    rows = np.searchsorted(asof.windows.at_us, moments.at_us)
+    evidence = Evidence(*(column[rows] for column in asof.evidence))
     label = evidence.labels(as_of_us)
     matured = evidence.matures_at_us <= as_of_us
     return Samples(
         moments=moments,
-        features=feature_set.compute(AsOf.of_columns(events, target, schedule, moments)),
+        features=feature_set.compute(asof),
         label=label,
+        matures_at_us=evidence.matures_at_us,
         learn_at=np.searchsorted(moments.at_us, evidence.matures_at_us).astype(np.uint32),
         matured=matured,
-        repeats=_repeats(target, moments, matured & (label != UNKNOWN)),
+        repeats=_repeats(target, moments, matured & (label != UNKNOWN), walked),
         feature_set=feature_set,
     )
 
 
-def evidence_of(events: EventColumns, target: Target, moments: Moments) -> Evidence:
-    """Return what events tell about the windows of moments."""
-    about = (target.subject,)
-    happened = Happenings.of_columns(events, target.kind, about)
-    skipped = (
-        Happenings.none()
-        if target.skip_kind is None
-        else Happenings.of_columns(events, target.skip_kind, about)
-    )
-    return Evidence.gather(
-        target,
-        happened,
-        skipped,
-        moments.window_start_us,
-        moments.window_end_us,
-        moments.day_start_us,
-    )
-
-
-def _repeats(target: Target, moments: Moments, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _repeats(
+    target: Target, moments: Moments, known: NDArray[np.bool_], walked: Walked | None
+) -> NDArray[np.bool_]:
     """Return which rows overlap an earlier one that is learnt; see the top of this module.
 
     Whether a row repeats another depends on the rows before it alone, which mature before it: what
@@ -176,6 +271,8 @@ def _repeats(target: Target, moments: Moments, known: NDArray[np.bool_]) -> NDAr
     following = np.searchsorted(start_us, end_us)  # the first row that begins when this one is over
     repeats[rows] = True
     row = 0
+    if walked is not None and walked.learnt_us is not None:
+        row = int(np.searchsorted(start_us, walked.learnt_us - target.grace_us))
     while row < len(rows):
         repeats[rows[row]] = False
         row = int(following[row])

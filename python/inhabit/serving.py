@@ -9,14 +9,19 @@ import numpy as np
 
 from inhabit._native import EXPERTS
 from inhabit.explanation import shapley
-from inhabit.training import resume
+from inhabit.samples import UNKNOWN, Walked
+from inhabit.training import resume, walked_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from inhabit._native import Model
     from inhabit.checkpoints import Generation
+    from inhabit.events import EventRow
     from inhabit.questions import Question, Questions
+    from inhabit.samples import Asked
     from inhabit.training import Origin
 
 __all__ = ["Serving"]
@@ -35,13 +40,9 @@ class Serving:
         Where walks begin.
     questions : Questions
         What is asked.
-    offset_s : int
-        The present local offset.
     """
 
-    def __init__(
-        self, generation: Generation | None, origin: Origin, questions: Questions, offset_s: int
-    ) -> None:
+    def __init__(self, generation: Generation | None, origin: Origin, questions: Questions) -> None:
         self.model = resume(generation, origin)
         self.revision = questions.log.revision
         self._questions = questions
@@ -50,16 +51,16 @@ class Serving:
         self.labels = 0
         self.metrics: dict[str, float] = {}
         self.average = np.full(len(origin.feature_set), 0.5, np.float32)
-        self.after_us = 0
-        self._next_us = 0
+        self.walked: Walked | None = None
+        self._learnt = 0
+        self._asked: Asked | None = None
         if generation is not None:
             manifest = generation.manifest
             self.number = generation.number
             self.labels = manifest.counts["labels"]
             self.metrics = dict(manifest.metrics)
             self.average = generation.tensors["features.mean"].astype(np.float32)
-            self.after_us = manifest.settings["last_moment_us"]
-            self._next_us = questions.next_moment_us(self.after_us, offset_s)
+            self.walked = walked_of(generation)
 
     @property
     def experts(self) -> dict[str, float]:
@@ -70,7 +71,7 @@ class Serving:
     def answer(self, now_us: int, offset_s: int) -> tuple[Question, float]:
         """Return the question that is open, and the probability as of its moment."""
         if self._answered is None or not self._answered[0].is_open(now_us, offset_s):
-            question = self._questions.open_at(now_us, offset_s)
+            question = self._questions.open_at(now_us, offset_s, self._asked)
             self._answered = question, self.model.predict(question.x, question.slot)
         return self._answered
 
@@ -78,23 +79,40 @@ class Serving:
         """Return by how much each feature moves a prediction away from that of average features."""
         return shapley(partial(_predict, self.model, slot), x, self.average)
 
-    def catch_up(self, now_us: int, offset_s: int) -> None:
+    def catch_up(self, now_us: int) -> None:
         """Learn what has matured before the scheduled moments since, in the order of a walk."""
-        if now_us < self._next_us:
+        if self._asked is not None and now_us < self._asked.next_us:
             return
-        table = self._questions.samples(now_us)
-        walked = int(np.searchsorted(table.moments.at_us, self.after_us, side="right"))
-        due = (table.learn_at >= walked) & (table.learn_at < len(table))
-        known = table.matured_label >= 0
-        for at in np.unique(table.learn_at[due & known]):
+        self._asked = self._questions.asked(now_us, self.walked)
+        table = self._asked.samples
+        known = (table.matured_label != UNKNOWN) & (table.learn_at < len(table))
+        learnt_us = self.walked.learnt_us if self.walked else None
+        for at in np.unique(table.learn_at[known]):
             rows = np.flatnonzero(known & (table.learn_at == at))
-            before = table.learn_at[known & (table.learn_at < at)].max(initial=0)
             slot, label = table.slot[rows].tolist(), table.label[rows].tolist()
-            self.model.learn_together(table.features[rows], slot, label, (before > rows).tolist())
-        if len(table):
-            self.after_us = int(table.moments.at_us[-1])
-        self._next_us = self._questions.next_moment_us(now_us, offset_s)
+            # Others were learnt since these moments, which could not know of them.
+            late = table.moments.at_us[rows] < (0 if learnt_us is None else learnt_us)
+            self.model.learn_together(table.features[rows], slot, label, late.tolist())
+            learnt_us = int(table.matures_at_us[rows].max())
+        self._learnt += int(known.sum())
+        last_us = int(table.moments.at_us.max(initial=-1))
+        if self.walked is None or last_us > self.walked.last_us:  # no clock was set back
+            self.walked = Walked(last_us, learnt_us) if len(table) else None
         self._answered = None
+
+    def told(self, rows: Iterable[EventRow]) -> None:
+        """Take note of new events, none of them recorded before the last moment walked.
+
+        They change nothing that is learnt; but another local time may bring a moment at once.
+        """
+        asked = self._asked
+        if asked is not None and any(row.utc_offset_s != asked.utc_offset_s for row in rows):
+            self._asked = None
+
+    def new_labels(self, now_us: int) -> int:
+        """Return how many labels have matured since the training."""
+        table = self._questions.asked(now_us, self.walked).samples
+        return self._learnt + int((table.matured_label != UNKNOWN).sum())
 
 
 def _predict(model: Model, slot: int, x: NDArray[np.float32]) -> float:

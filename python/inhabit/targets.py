@@ -143,7 +143,8 @@ class Happenings(NamedTuple):
             return np.full(start_us.shape, NEVER_US)
         first = self.occurred_at_us.searchsorted(start_us)
         after = self.occurred_at_us.searchsorted(end_us)
-        ranges = np.stack((first, after), axis=-1).ravel()
+        ranges = np.empty(2 * len(first), np.intp)
+        ranges[::2], ranges[1::2] = first, after
         padded = np.append(self.visible_from_us, NEVER_US)
         earliest = np.minimum.reduceat(padded, ranges)[::2]
         return np.where(first < after, earliest, NEVER_US)

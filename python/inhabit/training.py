@@ -27,6 +27,7 @@ from inhabit import metrics, priors
 from inhabit._native import Model, Prior
 from inhabit.checkpoints import Generation, Manifest
 from inhabit.exceptions import CheckpointError, InhabitError
+from inhabit.samples import Walked
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -45,6 +46,7 @@ __all__ = [
     "resume",
     "running_base_rate",
     "train",
+    "walked_of",
 ]
 
 Progress = Callable[[int, int], object]
@@ -191,6 +193,13 @@ def resume(generation: Generation | None, origin: Origin) -> Model:
     return Model.from_tensors(cast("Any", tensors), origin.config, origin.prior)
 
 
+def walked_of(generation: Generation) -> Walked | None:
+    """Return how far the walk of a generation has come."""
+    settings = generation.manifest.settings
+    last_us = settings.get("last_moment_us")
+    return None if last_us is None else Walked(last_us, settings.get("last_label_us"))
+
+
 def running_base_rate(samples: Samples) -> NDArray[np.float64]:
     """Return ``(positives + 1) / (labels + 2)`` of what had matured before each moment."""
     n = len(samples)
@@ -259,6 +268,7 @@ def _generation(
     rows = len(forecast)
     learnt = (samples.learn_at[:rows] < rows) & (samples.matured_label[:rows] >= 0)
     label = np.where(learnt, samples.matured_label[:rows], -1).astype(np.int8)
+    walked = samples.walked(rows)
     return Generation(
         tensors={
             **model.tensors(),
@@ -278,7 +288,8 @@ def _generation(
             metrics=metrics_of(label, forecast, running_base_rate(samples)[:rows]),
             settings={
                 "past": _past(samples, rows),
-                "last_moment_us": int(samples.moments.at_us[rows - 1]) if rows else None,
+                "last_moment_us": walked.last_us if walked else None,
+                "last_label_us": walked.learnt_us if walked else None,
             },
         ),
     )

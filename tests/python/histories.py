@@ -85,3 +85,11 @@ histories = travellers() | residents()
 
 def columns(events):
     return EventColumns.from_rows(events)
+
+
+@st.composite
+def years(draw, max_size=60):
+    """Histories that are longer than what a feature looks back on, if there are moments enough."""
+    return draw(
+        st.lists(rows(days=80), min_size=1, max_size=max_size, unique_by=lambda row: row.id)
+    )

@@ -17,6 +17,7 @@ from inhabit.features import (
     AsOf,
     Feature,
     FeatureSet,
+    LogSource,
     decay,
     feature,
     last_value,
@@ -24,7 +25,7 @@ from inhabit.features import (
     times_today,
     weighted_sum,
 )
-from inhabit.moments import Moments, Schedule, moments_of_log
+from inhabit.moments import Moments, Schedule, days_around, moment_at, moments_of_log
 from inhabit.samples import UNKNOWN, Target, samples
 
 CONTEXT = (
@@ -38,6 +39,15 @@ CONTEXT = (
 def as_tuples(moments: Moments):
     names = oracle.Moment.__annotations__
     return list(zip(*(getattr(moments, name).tolist() for name in names), strict=True))
+
+
+def as_of(log, target, schedule, now_us, offset_s):
+    """What a log tells about any instant."""
+    source = LogSource(log, target, now_us)
+    days = days_around(schedule, target.window, now_us, now_us)
+    clock, windows = source.windows(schedule, days, (now_us, offset_s))
+    moment = moment_at(clock, schedule, target.window, now_us, offset_s)
+    return AsOf.of_log(source, moment, windows)
 
 
 def described(rows, target, schedule, feature_set=CONTEXT):
@@ -141,7 +151,7 @@ def test_a_log_on_disk_gives_the_bits_of_the_replay(rows, target, schedule):
         for i, (at_us, offset_s) in enumerate(
             zip(moments.at_us.tolist(), moments.utc_offset_s.tolist(), strict=True)
         ):
-            live = AsOf.of_log(log, target, schedule, at_us, offset_s)
+            live = as_of(log, target, schedule, at_us, offset_s)
             assert CONTEXT.compute(live).tobytes() == x[i].tobytes()
             expected = moments[i : i + 1]
             assert live.moments.slot == expected.slot
@@ -160,7 +170,7 @@ def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes):
     clock = oracle.segments(rows)
     with EventLog(":memory:") as log:
         log.append_rows(rows)
-        live = AsOf.of_log(log, target, schedule, now_us, oracle.offset_at(clock, now_us))
+        live = as_of(log, target, schedule, now_us, oracle.offset_at(clock, now_us))
         features = DEFAULT_FEATURES.compute(live)
     (now,) = (oracle.Moment(*row) for row in as_tuples(live.moments))
     grid = oracle.all_moments(rows, schedule, target, until_us=now_us)
@@ -178,7 +188,7 @@ def test_features_are_finite_and_between_0_and_1(rows, target, schedule):
 
 def test_no_history_means_no_opinion():
     with EventLog(":memory:") as log:
-        live = AsOf.of_log(log, Target(), Schedule(), START_US, 3_600)
+        live = as_of(log, Target(), Schedule(), START_US, 3_600)
         x = dict(zip(DEFAULT_FEATURES.names, DEFAULT_FEATURES.compute(live)[0], strict=True))
     assert x["current_streak"] == 0
     assert all(x[f.name] == 0.5 for f in DEFAULT_FEATURES.features if f.rate)
@@ -212,7 +222,7 @@ def test_after_a_flight_west_the_windows_lived_through_stay_known():
         )
         now_us = int(now.timestamp()) * 1_000_000
         twice, target = Schedule.parse("04:00,15:00"), Target(window="next-moment")
-        asof = AsOf.of_log(log, target, twice, now_us, -18_000)
+        asof = as_of(log, target, twice, now_us, -18_000)
         labels = asof.labels[asof.known].tolist()
         days_ago = asof.days_ago[asof.known].tolist()
     assert labels == [1, 0, 1]

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OFFSETS: Final = """
+_ENDS: Final = """
 WITH RECURSIVE known(utc_offset_s) AS (
   SELECT min(utc_offset_s) FROM events
   UNION ALL
   SELECT (SELECT min(e.utc_offset_s) FROM events e WHERE e.utc_offset_s > known.utc_offset_s)
   FROM known WHERE known.utc_offset_s IS NOT NULL
 )
-SELECT utc_offset_s FROM known WHERE utc_offset_s IS NOT NULL
+SELECT utc_offset_s, recorded_at_us, occurred_at_us, id
+FROM known CROSS JOIN events USING (utc_offset_s)
+WHERE id = (
+  SELECT e.id FROM events e
+  WHERE e.utc_offset_s = known.utc_offset_s AND e.recorded_at_us < ?
+  ORDER BY e.recorded_at_us DESC, e.occurred_at_us DESC, e.id DESC LIMIT 1
+)
 """
 _LAST_BEFORE: Final = """
 SELECT recorded_at_us, occurred_at_us, id FROM events
@@ -40,24 +46,20 @@ _BEFORE_ALL: Final[Place] = (-1 << 63, -1 << 63, "")
 
 def offset_changes(fetch: Fetch, since_us: int, until_us: int) -> list[tuple[int, int]]:
     """See `EventLog.offset_changes`; goes backward from `until_us`, run by run."""
-    offsets = [offset for (offset,) in fetch(_OFFSETS, ())]
+    # The last event of each offset before the runs that were looked at.
+    ends: dict[int, Place] = {offset: tuple(place) for offset, *place in fetch(_ENDS, (until_us,))}
     changes: list[tuple[int, int]] = []
-    run = _last_run(fetch, offsets, (until_us, -1 << 63, ""))
-    while run is not None:
-        end, offset = run
-        run = _last_run(fetch, [other for other in offsets if other != offset], end)
-        after = _BEFORE_ALL if run is None else run[0]
-        ((begin_us,),) = fetch(_FIRST_AFTER, (offset, *after))
+    while ends:
+        offset = max(ends, key=ends.__getitem__)
+        del ends[offset]
+        before = max(ends.values(), default=_BEFORE_ALL)
+        ((begin_us,),) = fetch(_FIRST_AFTER, (offset, *before))
         if changes and offset == changes[-1][1]:
             changes.pop()  # the run between them was over at the instant it began
         if not changes or begin_us != changes[-1][0]:  # of one instant, the last event counts
             changes.append((begin_us, offset))
         if begin_us < since_us:
             break
+        for place in fetch(_LAST_BEFORE, (offset, *before)):
+            ends[offset] = place
     return changes[::-1]
-
-
-def _last_run(fetch: Fetch, offsets: list[int], before: Place) -> tuple[Place, int] | None:
-    """Return the last event of these offsets before a place in the order, and its offset."""
-    ends = [(row, offset) for offset in offsets for row in fetch(_LAST_BEFORE, (offset, *before))]
-    return max(ends, default=None)

@@ -1,0 +1,139 @@
+"""The live path, from SQLite to probability, as the log grows: it should not be felt.
+
+    python benches/live.py                   # logs of 10,000 to 1,000,000 events
+    python benches/live.py 10000 100000      # of these
+
+Two kinds of growth: the same person for longer (27 events a day, for 1 to 100 years), and ever more
+events in one year. Times are medians, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inhabit.events import EventRow, us_from_datetime
+from inhabit.personalizer import Personalizer
+from inhabit.scheduling import DeviceState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIZES = (10_000, 100_000, 1_000_000)
+PER_DAY = 27
+DAY_US = 86_400_000_000
+LAST_DAY = datetime(2026, 1, 5, tzinfo=UTC)
+SUBJECT = "meditate"
+
+
+class Clock:
+    """A clock that the measurement moves; it also runs a millisecond at each look."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+def life(events: int, days: int) -> Iterator[EventRow]:
+    """Yield the events of somebody who practises most days and opens the app all the time."""
+    random = np.random.default_rng(7)
+    first_us = us_from_datetime(LAST_DAY) - days * DAY_US
+    for day in range(days):
+        day_us = first_us + day * DAY_US
+        offset_s = 7_200 if 86 <= day % 365 < 300 else 3_600  # daylight saving
+        times = np.sort(random.integers(5 * DAY_US // 24, 22 * DAY_US // 24, events // days))
+        for number, time_us in enumerate(times.tolist()):
+            at_us = day_us + time_us
+            about = (SUBJECT, "habit_completed") if number == 0 else ("", "app_opened")
+            if number or random.random() < 0.6:
+                yield EventRow(f"{day:08x}{number:024x}", *about, at_us, offset_s, at_us, None)
+
+
+def open_home(home: Path, clock: Clock) -> Personalizer:
+    """Open a home as an app does, but for the clock and the probing of the machine."""
+    device = DeviceState(external_power=True)
+    return Personalizer.open(SUBJECT, home, clock=clock, device=lambda: device)
+
+
+def make_home(home: Path, events: int, days: int) -> Clock:
+    """Fill a home and train; return a clock that stands in the evening of its last day."""
+    clock = Clock(LAST_DAY.astimezone(timezone(timedelta(hours=1))) - timedelta(hours=3))
+    with open_home(home, clock) as me:
+        me.record_all(life(events, days))
+        me.train()
+    return clock
+
+
+def measure(home: Path, clock: Clock, rounds: int = 40) -> dict[str, float]:
+    """Return the median seconds of each step of the live path; the clock moves on by some weeks."""
+    times: dict[str, list[float]] = {}
+
+    def timed(name: str, call: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        call()
+        times.setdefault(name, []).append(time.perf_counter() - began)
+
+    def open_and_predict(name: str) -> None:
+        """Time the opening and the first look; closing empties the write-ahead log."""
+        opened: list[Personalizer] = []
+
+        def first_look() -> None:
+            opened.append(open_home(home, clock))
+            opened[0].predict()
+
+        timed(name, first_look)
+        opened[0].close()
+
+    for _ in range(rounds):
+        open_and_predict("a new process")
+    with open_home(home, clock) as me:
+        me.predict()
+        for _ in range(rounds):
+            clock.now += timedelta(hours=12)  # past 04:00
+            timed("a new question", me.predict)
+            timed("the open question", me.predict)
+            timed("record an event", lambda: me.record("app_opened", subject=""))
+            timed("after an event", me.predict)
+            timed("decide", me.decide)
+            timed("status", me.status)
+            clock.now += timedelta(hours=12)
+            me.record("habit_completed")
+    for _ in range(rounds):
+        open_and_predict("a new process, weeks after the training")
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def table(sizes: tuple[int, ...]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    for kind, days_of in (
+        (f"{PER_DAY} events a day", lambda events: events // PER_DAY),
+        ("all in one year", lambda _: 365),
+    ):
+        columns = []
+        for events in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                columns.append(
+                    measure(Path(folder), make_home(Path(folder), events, days_of(events)))
+                )
+        yield f"| {kind} | {' | '.join(f'{size:,}' for size in sizes)} | last : first |"
+        yield f"|---|{'---:|' * (len(sizes) + 1)}"
+        for name in columns[0]:
+            times = [column[name] for column in columns]
+            cells = " | ".join(f"{1e3 * seconds:.2f}" for seconds in times)
+            yield f"| {name} | {cells} | {times[-1] / times[0]:.2f} |"
+        yield ""
+
+
+if __name__ == "__main__":
+    for line in table(tuple(map(int, sys.argv[1:])) or SIZES):
+        print(line, flush=True)
