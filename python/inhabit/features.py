@@ -127,9 +127,7 @@ class LogSource:
         reach = HISTORY // len(schedule.times) + 1
         reach += (target.window.duration_us + target.grace_us) // US_PER_DAY + MARGIN_DAYS
         while True:
-            clock = LocalClock.of_log(self.log, schedule, first_day - reach, self.before_us)
-            if here is not None:
-                clock = clock.with_now(*here)
+            clock = LocalClock.of_log(self.log, schedule, first_day - reach, self.before_us, here)
             windows = moments_between(clock, schedule, target.window, first_day - reach, last_day)
             closed_us = windows.window_end_us + target.grace_us
             if np.searchsorted(closed_us, begins_us, side="right") >= HISTORY:

@@ -243,14 +243,23 @@ class LocalClock:
         return cls(recorded_at[changed], offset[changed])
 
     @classmethod
-    def of_log(cls, log: EventLog, schedule: Schedule, first_day: int, until_us: int) -> LocalClock:
+    def of_log(
+        cls,
+        log: EventLog,
+        schedule: Schedule,
+        first_day: int,
+        until_us: int,
+        here: tuple[int, int] | None = None,
+    ) -> LocalClock:
         """Return the clock of a log from a local day on, as known at an instant.
 
         What it tells of that day and later is what the clock of all events tells: no local time of
-        that day can have come `MARGIN_DAYS` before it.
+        that day can have come `MARGIN_DAYS` before it. `here` is as for `with_now`.
         """
         since_us = int(schedule.starts_us(first_day - MARGIN_DAYS))
         changes = log.offset_changes(since_us, until_us)
+        if here is not None:
+            return cls.of_changes(changes).with_now(*here)
         return cls.of_changes(changes) if changes else cls.fixed()
 
     @classmethod

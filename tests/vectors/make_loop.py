@@ -182,6 +182,7 @@ def expected(table: Samples) -> dict[str, object]:
         "label": table.label.tolist(),
         "matured": table.matured.tolist(),
         "learn_at": table.learn_at.tolist(),
+        "repeats": table.repeats.tolist(),
         "feature_bits": table.features.view(np.uint32).tolist(),
     }
 

@@ -27,6 +27,7 @@ PEOPLE = {
     "clocks go back": "builtin",
     "travel": "none",
     "answers are missing": "builtin",
+    "overlapping windows": "none",
     "a long log": "none",
 }
 POLICY = DecisionPolicy(remind_below=0.55, suppress_above=0.7, explore=0.2, seed=7)

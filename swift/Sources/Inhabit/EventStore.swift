@@ -13,8 +13,8 @@ public protocol EventStore: Sendable {
     /// The events that match, in order of (occurred, recorded, id).
     func events(_ query: EventQuery) throws -> [UserEvent]
 
-    /// When the earliest event about a subject or none occurred, of those recorded before an instant.
-    func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64?
+    /// The event about a subject or none that occurred first, of those recorded before an instant.
+    func first(subject: String, recordedBefore: Int64) throws -> UserEvent?
 
     /// The instants at which the person's clock changed, in order: the one in force at `since`, and later ones.
     ///
@@ -156,10 +156,10 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    public func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64? {
+    public func first(subject: String, recordedBefore: Int64) throws -> UserEvent? {
         var query = EventQuery(subject: subject)
         query.recordedBefore = recordedBefore
-        return try events(query).first?.occurredAt.microseconds
+        return try events(query).first
     }
 
     public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {

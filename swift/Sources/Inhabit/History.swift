@@ -7,22 +7,22 @@ struct History {
     /// How many earlier windows a feature may look back on.
     static let length = 128
 
-    private let target: Target
+    let target: Target
     /// The moments of the schedule, from ``length`` before the first one asked about at least to the last.
     private let windows: [Moment]
     private let evidence: [Evidence]
-    /// When events become known, ascending, and when the earliest known by then occurred.
-    private let knownFrom: [Int64]
-    private let earliest: [Int64]
+    /// After which instants an earlier event was known than before, ascending, and when that occurred.
+    private let began: [(after: Int64, occurred: Int64)]
     private let launches: Happenings
     private let taps: Happenings
 
     /// - Parameters:
     ///   - events: in order; those about the target's subject and none count.
-    ///   - began: when the first event of all occurred, if `events` does not go back to it.
-    init(events: [UserEvent], target: Target, windows: [Moment], began: Int64? = nil) {
+    ///   - began: after which instants an earlier event was known than before, and when that occurred.
+    init(events: [UserEvent], target: Target, windows: [Moment], began: [(after: Int64, occurred: Int64)]) {
         self.target = target
         self.windows = windows
+        self.began = began
         let happened = Happenings(events, type: target.type, subjects: [target.subject])
         let skipped = Happenings(events, type: target.skipType, subjects: [target.subject])
         evidence = windows.map {
@@ -31,21 +31,18 @@ struct History {
         let about: Set = [target.subject, ""]
         launches = Happenings(events, type: .appOpened, subjects: about)
         taps = Happenings(events, type: .reminderTapped, subjects: about)
+    }
 
-        let own = events.filter { about.contains($0.subject) }
-        let known = own.map { (seen: $0.seenAt, occurred: $0.occurredAt.microseconds) }
-            .sorted { $0.seen < $1.seen }
-        knownFrom = (began == nil ? [] : [Int64.min]) + known.map(\.seen)
-        var occurred = (began.map { [$0] } ?? []) + known.map(\.occurred)
-        for index in occurred.indices.dropFirst() { occurred[index] = min(occurred[index], occurred[index - 1]) }
-        earliest = occurred
+    /// What is known about the window of a moment of the schedule, and since when.
+    func evidence(of moment: Moment) -> Evidence {
+        evidence[windows.partitionIndex { $0.at.microseconds >= moment.at.microseconds }]
     }
 
     /// What is known at a moment.
     func asOf(_ moment: Moment) -> AsOf {
         let at = moment.at.microseconds
-        let known = knownFrom.partitionIndex { $0 >= at }
-        let began = known == 0 ? never : earliest[known - 1]
+        let known = self.began.partitionIndex { $0.after >= at }
+        let began = known == 0 ? never : self.began[known - 1].occurred
         // Open windows stay out: what is known of them early is only ever "yes".
         let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
@@ -66,49 +63,70 @@ struct History {
 }
 
 extension History {
-    /// What was known at the last scheduled moment, while its window is open, or else at this instant.
+    /// The moments of local days and, before them, ``length`` whose windows had closed by then.
     ///
-    /// Reads a bounded number of the store's events.
-    static func live(
-        _ store: any EventStore, target: Target, schedule: Schedule, now: LocalInstant
-    ) throws -> AsOf {
-        let at = now.microseconds
-        let today = now.localDay(startingAt: schedule.dayStart)
-        var days = length / schedule.times.count + 1
-        var (windows, moment): ([Moment], Moment)
-        var began: Int64
-        repeat {
-            // As if local time were UTC: a margin of days is more than any offset.
-            let since = schedule.localStart(ofDay: today - days - Schedule.marginDays)
-            let clock = LocalClock(changes: try store.offsetChanges(since: since, before: at)).with(now: now)
-            windows = schedule.moments(on: clock, window: target.window, days: today - days...today + 2)
-            let scheduled = windows[..<windows.partitionIndex { $0.at.microseconds > at }].last
-            if let scheduled, scheduled.windowEnd > at {
-                moment = scheduled
-            } else {
-                moment = schedule.moment(at: now, on: clock, window: target.window)
-            }
-            let asOf = moment.at.microseconds
-            began = try store.firstOccurrence(subject: target.subject, recordedBefore: asOf) ?? never
-            days *= 2  // long windows, or moments swallowed by jumps of the clock
-        } while !reachesBack(windows, from: moment, began: began, grace: target.grace)
+    /// - Parameters:
+    ///   - end: local time is what was recorded of it before this instant.
+    ///   - here: the device itself tells the offset at an instant.
+    /// - Returns: the clock that is in force from the first of these moments on, and the moments.
+    static func windows(
+        of store: any EventStore, target: Target, schedule: Schedule, days: ClosedRange<Int>, before end: Int64,
+        here: LocalInstant? = nil
+    ) throws -> (clock: LocalClock, windows: [Moment]) {
+        let begins = schedule.localStart(ofDay: days.lowerBound) - microsecondsPerDay  // nobody's day begins earlier
+        var reach = length / schedule.times.count + 1 + Schedule.marginDays
+        reach += Int((target.window.duration + target.grace) / microsecondsPerDay)
+        while true {
+            let first = days.lowerBound - reach
+            let since = schedule.localStart(ofDay: first - Schedule.marginDays)
+            let clock = LocalClock(changes: try store.offsetChanges(since: since, before: end), here: here)
+            let windows = schedule.moments(on: clock, window: target.window, days: first...days.upperBound)
+            let closed = windows.partitionIndex { $0.windowEnd + target.grace > begins }
+            if closed >= length { return (clock, windows) }
+            reach *= 2  // the clock jumped over so many moments
+        }
+    }
 
-        // What the target did in all windows, what else happened only today.
+    /// What a store tells about moments, from what was recorded before an instant.
+    ///
+    /// Reads no more than the moments look at; `windows` are those of ``windows(of:target:schedule:days:before:here:)``.
+    init(
+        of store: any EventStore, target: Target, moments: [Moment], windows: [Moment], before end: Int64
+    ) throws {
+        // What the target did in all windows, what else happened only on the days of the moments.
         var query = EventQuery(subject: target.subject)
-        query.recordedBefore = moment.at.microseconds
+        query.recordedBefore = end
         query.types = [target.type, target.skipType].compactMap { $0 }
         query.since = windows.map { min($0.dayStart, $0.windowStart) }.min()
         var events = try store.events(query)
         query.types = [.appOpened, .reminderTapped].filter { query.types?.contains($0) == false }
-        query.since = moment.dayStart
+        query.since = moments.map(\.dayStart).min() ?? end
         events += try store.events(query)
-        return History(events: events, target: target, windows: windows, began: began).asOf(moment)
+
+        var began: [(after: Int64, occurred: Int64)] = []
+        var known = try store.first(subject: target.subject, recordedBefore: end)
+        while let event = known {
+            began.append((event.recordedAt, event.occurredAt.microseconds))
+            guard let first = moments.first, event.recordedAt >= first.at.microseconds else { break }
+            known = try store.first(subject: target.subject, recordedBefore: event.recordedAt)
+        }
+        self.init(events: events, target: target, windows: windows, began: began.reversed())
     }
 
-    /// Whether the windows hold the whole history of a moment.
-    private static func reachesBack(_ windows: [Moment], from moment: Moment, began: Int64, grace: Int64) -> Bool {
-        let closed = windows.partitionIndex { $0.windowEnd + grace > moment.at.microseconds }
-        return closed >= length || windows[0].windowEnd <= began
+    /// What was known at the last scheduled moment, while its window is open, or else at this instant.
+    static func live(
+        _ store: any EventStore, target: Target, schedule: Schedule, now: LocalInstant
+    ) throws -> AsOf {
+        let at = now.microseconds
+        let days = schedule.days(window: target.window, from: at, to: at)
+        let (clock, windows) = try windows(
+            of: store, target: target, schedule: schedule, days: days, before: at, here: now)
+        let scheduled = windows[windows.partitionIndex { $0.at.microseconds > at } - 1]
+        let isOpen = scheduled.windowEnd > at
+        let moment = isOpen ? scheduled : schedule.moment(at: now, on: clock, window: target.window)
+        return try History(
+            of: store, target: target, moments: [moment], windows: windows, before: moment.at.microseconds
+        ).asOf(moment)
     }
 }
 

@@ -14,14 +14,19 @@ public struct Manifest: Hashable, Sendable {
     public var metrics: [String: Double]
     /// Digest of everything the walk has looked at: a walk over the same past can go on from here.
     public var past: String?
+    /// How far the walk has come.
+    var walked: Walked?
+
     /// The last moment walked, in microseconds of UTC since 1970.
-    public var lastMoment: Int64?
+    public var lastMoment: Int64? { walked?.last }
 
     /// JSON with sorted keys.
     var json: String {
         let numbers = counts.mapValues { "\($0)" }
         let settings = [
-            "last_moment_us": lastMoment.map { "\($0)" } ?? "null", "past": past.map(quoted) ?? "null",
+            "last_label_us": (walked?.learnt).map { "\($0)" } ?? "null",
+            "last_moment_us": (walked?.last).map { "\($0)" } ?? "null",
+            "past": past.map(quoted) ?? "null",
         ]
         return object([
             "counts": object(numbers),
@@ -52,7 +57,8 @@ extension Manifest: Decodable {
 
     private struct Settings: Decodable {
         var past: String?
-        var last_moment_us: Int64?  // swift-format-ignore: AlwaysUseLowerCamelCase
+        // swift-format-ignore: AlwaysUseLowerCamelCase
+        var last_moment_us, last_label_us: Int64?
     }
 
     public init(from decoder: any Decoder) throws {
@@ -67,7 +73,8 @@ extension Manifest: Decodable {
         counts = try members.decode([String: Int].self, forKey: .counts)
         metrics = try members.decode([String: Double].self, forKey: .metrics)
         let settings = try members.decodeIfPresent(Settings.self, forKey: .settings)
-        (past, lastMoment) = (settings?.past, settings?.last_moment_us)
+        past = settings?.past
+        walked = settings?.last_moment_us.map { Walked(last: $0, learnt: settings?.last_label_us) }
     }
 }
 

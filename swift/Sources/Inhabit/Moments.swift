@@ -10,6 +10,15 @@ public enum Window: Hashable, Sendable {
     case nextDay
     /// From the moment for so many microseconds.
     case duration(microseconds: Int64)
+
+    /// The longest ``duration(microseconds:)``: 366 days.
+    public static let longest = 366 * microsecondsPerDay
+
+    /// Its length; 0 unless it is a ``duration(microseconds:)``.
+    var duration: Int64 {
+        guard case let .duration(length) = self else { return 0 }
+        return length
+    }
 }
 
 /// The local times of day at which predictions are made, and the hour a local day begins.
@@ -120,10 +129,13 @@ struct LocalClock: Hashable, Sendable {
     }
 
     /// The clock of changes that a store has found.
-    init(changes: [LocalInstant]) {
-        let known = changes.isEmpty ? [LocalInstant(microseconds: 0, utcOffset: 0)] : changes
-        self.init(
+    ///
+    /// - Parameter here: the device itself tells the offset at an instant.
+    init(changes: [LocalInstant], here: LocalInstant? = nil) {
+        let known = changes.isEmpty ? [here ?? LocalInstant(microseconds: 0, utcOffset: 0)] : changes
+        let clock = LocalClock(
             changedAt: known.map(\.microseconds), offsets: known.map { Int64($0.utcOffset) * microsecondsPerSecond })
+        self = here.map(clock.with(now:)) ?? clock
     }
 
     /// When the clock changed, and to what.
@@ -200,26 +212,15 @@ extension Schedule {
         return moments
     }
 
-    /// Every moment of the local days that instants from `first` to `last` can belong to.
-    func moments(on clock: LocalClock, window: Window, from first: Int64, to last: Int64) -> [Moment] {
+    /// Local days with every moment that lies in, or can reach, the time from `first` to `last`.
+    ///
+    /// The last of them begins after that time, wherever the person is.
+    func days(window: Window, from first: Int64, to last: Int64) -> ClosedRange<Int> {
         func utcDay(_ instant: Int64) -> Int {
             LocalInstant(microseconds: instant, utcOffset: 0).localDay(startingAt: dayStart)
         }
-        var reach = Self.marginDays
-        if case let .duration(length) = window { reach += Int(length / microsecondsPerDay) }
-        return moments(on: clock, window: window, days: utcDay(first) - reach...utcDay(last) + Self.marginDays)
-    }
-
-    /// The moments of a log before an instant: from the first one whose window reaches its first event.
-    ///
-    /// Without an instant the log is finished: up to the last moment whose window begins no later than its end.
-    func moments(of own: [UserEvent], on clock: LocalClock, window: Window, before end: Int64?) -> [Moment] {
-        let seen = own.map(\.seenAt)
-        guard let first = seen.min(), let last = seen.max(), first <= end ?? last else { return [] }
-        return moments(on: clock, window: window, from: first, to: end ?? last).filter { moment in
-            let isBefore = end.map { moment.at.microseconds < $0 } ?? (moment.windowStart <= last)
-            return moment.windowEnd > first && isBefore
-        }
+        let reach = Self.marginDays + Int(window.duration / microsecondsPerDay)
+        return utcDay(first) - reach...utcDay(last) + Self.marginDays
     }
 
     /// One moment at any instant.

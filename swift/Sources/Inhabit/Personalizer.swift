@@ -76,6 +76,7 @@ public actor Personalizer {
         settings.target.once = settings.target.once && settings.target.window == .restOfDay
         settings.policy.dayStart = settings.schedule.dayStart
         try settings.policy.validate()
+        try settings.target.validate()
         let prior = try prior.generation()
         _ = try Model(prior: prior)  // refused here rather than at the first prediction
         (self.subject, self.settings, self.store, self.prior) = (subject, settings, store, prior)
@@ -140,6 +141,7 @@ public actor Personalizer {
             type: type, subject: subject ?? self.subject, occurredAt: occurredAt,
             recordedAt: max(now.microseconds, occurredAt.microseconds), value: value, id: id)
         try store.append([event])
+        serving?.told(event)
         return event
     }
 
@@ -315,11 +317,8 @@ public actor Personalizer {
     public func trainingSamples() throws -> [TrainingSample] { try samples().trainingSamples }
 
     private func samples() throws -> Samples {
-        let end = clock().microseconds + 1  // a moment that begins now is one of them
-        var query = EventQuery()
-        query.recordedBefore = end
-        return Samples(
-            events: try store.events(query), target: target, schedule: settings.schedule, before: end)
+        // A moment that begins now is one of them.
+        try Asked(of: store, target: target, schedule: settings.schedule, before: clock().microseconds + 1).samples
     }
 
     /// The generation that has walked furthest, finished or not.
@@ -408,11 +407,9 @@ public actor Personalizer {
 
     /// The model in service, with every label learnt that has matured by now.
     private func served() throws -> Serving {
-        let now = clock()
         var serving = try self.serving ?? Serving(loaded(), prior: prior)
-        if now.microseconds >= serving.next {
-            try serving.catchUp(with: samples(), now: now, schedule: settings.schedule)
-        }
+        try serving.catchUp(
+            with: store, target: target, schedule: settings.schedule, now: clock().microseconds)
         self.serving = serving
         return serving
     }

@@ -70,28 +70,32 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
                 FROM \(condition.sql) ORDER BY occurred_at_us, recorded_at_us, events.id
                 """, condition.parameters)
         }
-        return try rows.map { row in
-            let occurredAt = LocalInstant(microseconds: row[3].integer, utcOffset: Int(row[4].integer))
-            return try UserEvent(
-                type: EventType(rawValue: row[2].text), subject: row[1].text, occurredAt: occurredAt,
-                recordedAt: row[5].integer, value: row[6].real, id: row[0].text)
-        }
+        return try rows.map(Self.event)
     }
 
-    public func firstOccurrence(subject: String, recordedBefore: Int64) throws -> Int64? {
+    private static func event(_ row: [SQLiteConnection.Value]) throws -> UserEvent {
+        let occurredAt = LocalInstant(microseconds: row[3].integer, utcOffset: Int(row[4].integer))
+        return try UserEvent(
+            type: EventType(rawValue: row[2].text), subject: row[1].text, occurredAt: occurredAt,
+            recordedAt: row[5].integer, value: row[6].real, id: row[0].text)
+    }
+
+    public func first(subject: String, recordedBefore: Int64) throws -> UserEvent? {
         let rows = try withConnection {
-            // One look-up by index for each pair of a subject and a type.
+            // One look-up by index for each pair of a subject and a type; then the first of those.
             try $0.run(
                 """
-                SELECT min(first) FROM (
-                  SELECT (
-                    SELECT occurred_at_us FROM events
-                    WHERE subject = s.id AND kind = k.id AND recorded_at_us < ? ORDER BY occurred_at_us LIMIT 1
-                  ) AS first FROM subjects s CROSS JOIN kinds k WHERE s.name IN ('', ?))
-                """, [.integer(recordedBefore), .text(subject)])
+                WITH firsts AS (
+                  SELECT s.name AS subject, k.name AS kind, (
+                    SELECT id FROM events
+                    WHERE subject = s.id AND kind = k.id AND occurred_at_us < ? AND recorded_at_us < ?
+                    ORDER BY occurred_at_us, recorded_at_us, id LIMIT 1) AS id
+                  FROM subjects s CROSS JOIN kinds k WHERE s.name IN ('', ?))
+                SELECT id, firsts.subject, firsts.kind, occurred_at_us, utc_offset_s, recorded_at_us, value
+                FROM firsts CROSS JOIN events USING (id) ORDER BY occurred_at_us, recorded_at_us, id LIMIT 1
+                """, [.integer(recordedBefore), .integer(recordedBefore), .text(subject)])
         }
-        guard case let .integer(first)? = rows.first?.first else { return nil }
-        return first
+        return try rows.first.map(Self.event)
     }
 
     public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {

@@ -6,37 +6,50 @@ struct Serving {
     /// Of the generation; 0 is the prior.
     let number: Int
     private(set) var model: Model
-    /// The next scheduled moment, when there may be something to learn.
-    private(set) var next = Int64.min
-    /// The last moment that the model knows of.
-    private var after: Int64
+    /// How far the walk has come.
+    private(set) var walked: Walked?
+    /// What was asked when it was last caught up.
+    private var asked: Asked?
 
     init(_ found: (number: Int, generation: Generation)?, prior: Generation?) throws {
         if let found, let trained = try? Model(found.generation) {
             (number, model) = (found.number, trained)
-            after = try found.generation.decodedManifest().lastMoment ?? .min
+            walked = try found.generation.decodedManifest().walked
         } else {
-            (number, model, after) = (0, try Model(prior: prior), .min)
+            (number, model) = (0, try Model(prior: prior))
         }
     }
 
-    /// Learns the labels that have matured before the scheduled moments since, in their order.
-    mutating func catchUp(with samples: Samples, now: LocalInstant, schedule: Schedule) throws {
-        let (moments, labels, learnAt) = (samples.moments, samples.labels, samples.learnAt)
-        let walked = moments.partitionIndex { $0.at.microseconds > after }
-        let known = moments.indices.filter { samples.matured[$0] && labels[$0] != .unknown }
-        let times = Set(known.map { learnAt[$0] }).sorted()
-        for (index, time) in times.enumerated() where (walked..<moments.count).contains(time) {
-            let learntBefore = index == 0 ? 0 : times[index - 1]
-            try model.learnTogether(
-                known.filter { learnAt[$0] == time }.map { row in
-                    Model.Outcome(
-                        inputs: samples.features[row].inputs, slot: moments[row].slot,
-                        occurred: labels[row] == .positive, isLate: learntBefore > row)
-                })
+    /// Learns the labels that have matured before the scheduled moments since, in the order of a walk.
+    mutating func catchUp(with store: any EventStore, target: Target, schedule: Schedule, now: Int64) throws {
+        if let asked, now < asked.next { return }
+        let asked = try Asked(of: store, target: target, schedule: schedule, before: now + 1, since: walked)
+        let samples = asked.samples
+        let known = samples.moments.indices.filter {
+            samples.isLearnt($0) && samples.learnAt[$0] < samples.moments.count
         }
-        if let last = moments.last { after = last.at.microseconds }
-        let clock = LocalClock(changes: [LocalInstant(microseconds: 0, utcOffset: now.utcOffset)])
-        next = schedule.moment(at: now, on: clock, window: .nextMoment).windowEnd
+        var learnt = walked?.learnt
+        for (_, rows) in Dictionary(grouping: known, by: { samples.learnAt[$0] }).sorted(by: { $0.key < $1.key }) {
+            try model.learnTogether(
+                rows.map { row in
+                    let moment = samples.moments[row]
+                    // Others were learnt since this moment, which could not know of them.
+                    let isLate = moment.at.microseconds < learnt ?? .min
+                    return Model.Outcome(
+                        inputs: samples.features[row].inputs, slot: moment.slot,
+                        occurred: samples.labels[row] == .positive, isLate: isLate)
+                })
+            learnt = rows.map { samples.maturesAt[$0] }.max()
+        }
+        // A clock that was set back teaches nothing twice.
+        if let last = samples.moments.last?.at.microseconds, last > walked?.last ?? .min {
+            walked = Walked(last: last, learnt: learnt)
+        }
+        self.asked = asked
+    }
+
+    /// Takes note of an event recorded just now: another local time may bring a moment at once.
+    mutating func told(_ event: UserEvent) {
+        if event.occurredAt.utcOffset != asked?.utcOffset { asked = nil }
     }
 }

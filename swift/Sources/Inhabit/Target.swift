@@ -35,6 +35,23 @@ public struct Target: Hashable, Sendable {
     public var once = false
 
     public init(subject: String = "") { self.subject = subject }
+
+    /// - Throws: ``InhabitError/config(argument:reason:)`` for a setting outside its range.
+    func validate() throws {
+        if case let .duration(length) = window, !(1...Window.longest).contains(length) {
+            throw InhabitError.config(
+                argument: "window", reason: "expected a duration above 0, up to 366 days, got \(length) microseconds")
+        }
+        guard type != skipType else {
+            throw InhabitError.config(argument: "type", reason: "expected another type than the skip's, got \(type)")
+        }
+        guard !(once && window == .nextDay) else {
+            throw InhabitError.config(argument: "once", reason: "expected a window on the moment's own day")
+        }
+        guard grace >= 0 else {
+            throw InhabitError.config(argument: "grace", reason: "expected a duration of at least 0, got \(grace)")
+        }
+    }
 }
 
 /// An instant after everything.

@@ -13,6 +13,14 @@ public struct TrainingSample: Hashable, Sendable {
     }
 }
 
+/// How far a walk over samples has come: what is learnt next depends on nothing else.
+struct Walked: Hashable, Sendable {
+    /// The last moment walked.
+    let last: Int64
+    /// When the label matured that was learnt last; `nil` before the first.
+    let learnt: Int64?
+}
+
 /// The samples of one person and subject, in time order, made without looking ahead.
 ///
 /// A label *matures* when its window has closed (and its grace is over): what was recorded by then is the
@@ -23,47 +31,95 @@ struct Samples {
     let features: [HabitFeatures]
     /// Of a window that is still open: what explicit evidence says already.
     let labels: [Label]
+    /// When the label is final.
+    let maturesAt: [Int64]
     /// The first row at whose prediction the label may already have been learnt; the count if there is none.
     let learnAt: [Int]
     /// Whether the label is final. Only final labels are to be learnt.
     let matured: [Bool]
+    /// Whether the window, a duration, overlaps that of an earlier row that is learnt; then it is predicted,
+    /// but not learnt: the earlier one has told most of its outcome.
+    let repeats: [Bool]
 
-    /// What was recorded before `now` makes samples of the moments before.
+    /// What is known of some moments just before an instant.
     ///
-    /// - Parameters:
-    ///   - events: all events of one person, in order; other subjects tell the local time.
-    ///   - now: `nil` takes the log as finished: up to the last moment whose window begins no later than its end.
-    init(events all: [UserEvent], target: Target, schedule: Schedule, before now: Int64?) {
-        let events = now.map { now in all.filter { $0.seenAt < now } } ?? all
-        let end = now ?? (events.map(\.seenAt).max() ?? -1) + 1
-        let clock = LocalClock(of: events)
-        let own = events.filter { $0.subject == target.subject || $0.subject.isEmpty }
-        moments = schedule.moments(of: own, on: clock, window: target.window, before: now)
-        guard let first = own.map(\.occurredAt.microseconds).min(), let last = moments.last else {
-            (features, labels, learnAt, matured) = ([], [], [], [])
-            return
-        }
-        let from = min(first, moments[0].at.microseconds)
-        let windows = schedule.moments(
-            on: clock, window: target.window, from: from, to: last.at.microseconds)
-        let history = History(events: events, target: target, windows: windows)
+    /// - Parameter walked: where a walk had ended that the moments go on from.
+    init(_ moments: [Moment], history: History, before end: Int64, since walked: Walked? = nil) {
+        self.moments = moments
         features = moments.map { HabitFeatures(history.asOf($0)) }
-
-        let happened = Happenings(events, type: target.type, subjects: [target.subject])
-        let skipped = Happenings(events, type: target.skipType, subjects: [target.subject])
-        let evidence = moments.map {
-            Evidence(target, happened: happened, skipped: skipped, moment: $0)
-        }
+        let evidence = moments.map(history.evidence(of:))
         labels = evidence.map { $0.label(asOf: end) }
+        maturesAt = evidence.map(\.maturesAt)
         matured = evidence.map { $0.maturesAt <= end }
         let instants = moments.map(\.at.microseconds)
         learnAt = evidence.map { evidence in instants.partitionIndex { $0 >= evidence.maturesAt } }
+
+        var repeats = [Bool](repeating: false, count: moments.count)
+        if case .duration = history.target.window {
+            var over = walked?.learnt.map { $0 - history.target.grace } ?? .min
+            for row in moments.indices where matured[row] && labels[row] != .unknown {
+                repeats[row] = moments[row].windowStart < over
+                if !repeats[row] { over = moments[row].windowEnd }
+            }
+        }
+        self.repeats = repeats
     }
 
-    /// The samples whose label is final and known.
+    /// Whether a label may be learnt: it is final, known, and not told by an earlier one.
+    func isLearnt(_ row: Int) -> Bool { matured[row] && !repeats[row] && labels[row] != .unknown }
+
+    /// How far a walk over the first rows has come; `nil` after none.
+    func walked(rows: Int) -> Walked? {
+        guard rows > 0 else { return nil }
+        let learnt = moments.indices.filter { isLearnt($0) && learnAt[$0] < rows }
+        return Walked(last: moments[rows - 1].at.microseconds, learnt: learnt.map { maturesAt[$0] }.max())
+    }
+
+    /// The samples whose label may be learnt.
     var trainingSamples: [TrainingSample] {
-        labels.indices.filter { matured[$0] && labels[$0] != .unknown }.map {
+        labels.indices.filter(isLearnt).map {
             TrainingSample(inputs: features[$0].inputs, target: labels[$0] == .positive ? 1 : 0)
         }
+    }
+}
+
+/// What the schedule has asked of a log.
+struct Asked {
+    /// The moments so far: all, or the last of them.
+    let samples: Samples
+    /// When the next moment begins, as far as the log knows.
+    let next: Int64
+    /// The offset of the log's local time now.
+    let utcOffset: Int
+
+    /// Reads no more of a store than the samples look at.
+    ///
+    /// - Parameters:
+    ///   - end: what was recorded before makes samples of the moments before.
+    ///   - walked: leaves out the first samples, up to the last one whose label had matured in a walk; bit for
+    ///     bit, the others are those of the table that holds all.
+    init(
+        of store: any EventStore, target: Target, schedule: Schedule, before end: Int64, since walked: Walked? = nil
+    ) throws {
+        let first = try store.first(subject: target.subject, recordedBefore: end)
+        var since = first?.occurredAt.microseconds ?? end
+        if let walked { since = max(since, walked.last - target.grace) }
+        let days = schedule.days(window: target.window, from: since, to: end)
+        let (clock, windows) = try History.windows(
+            of: store, target: target, schedule: schedule, days: days, before: end)
+        let following = windows.partitionIndex { $0.at.microseconds >= end }
+        var moments = first == nil ? [] : windows[..<following].filter { $0.windowEnd > since }
+        if let first, let oldest = moments.first, oldest.windowEnd <= first.recordedAt {
+            // Only near the beginning of a log: which of its events was recorded first?
+            var earlier = EventQuery(subject: target.subject)
+            earlier.since = first.occurredAt.microseconds
+            earlier.recordedBefore = first.recordedAt
+            let begun = try store.events(earlier).map(\.recordedAt).min() ?? first.recordedAt
+            moments.removeAll { $0.windowEnd <= begun }
+        }
+        let history = try History(of: store, target: target, moments: moments, windows: windows, before: end)
+        samples = Samples(moments, history: history, before: end, since: walked)
+        next = windows[following].at.microseconds
+        utcOffset = clock.changes.last?.utcOffset ?? 0
     }
 }

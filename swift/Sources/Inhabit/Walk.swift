@@ -55,7 +55,7 @@ struct Walk {
                 "positives": learnt.filter { $0 == 1 }.count, "promotions": try promotions(),
             ],
             metrics: metrics(Array(learnt)), past: samples.digest(rows: rows),
-            lastMoment: samples.moments[..<rows].last?.at.microseconds)
+            walked: samples.walked(rows: rows))
         var tensors = try model.generation(manifest: "").tensors()
         tensors["forecast"] = .float32(forecast)
         tensors["features.mean"] = .float32(samples.mean(rows: rows))
@@ -107,9 +107,9 @@ extension Samples {
     func columns(learntBefore end: Int) -> Model.Columns {
         var columns = Model.Columns()
         for row in moments.indices {
-            let isLearnt = matured[row] && learnAt[row] < end
+            let label = isLearnt(row) && learnAt[row] < end ? labels[row] : .unknown
             columns.inputs += features[row].inputs
-            columns.labels.append(isLearnt ? labels[row].rawValue : Label.unknown.rawValue)
+            columns.labels.append(label.rawValue)
             columns.slots.append(UInt8(moments[row].slot))
             columns.learnAt.append(UInt32(learnAt[row]))
         }

@@ -20,6 +20,7 @@ final class LoopTests: XCTestCase {
             XCTAssertEqual(samples.labels.map(\.rawValue), vector.samples.label, vector.name)
             XCTAssertEqual(samples.matured, vector.samples.matured, vector.name)
             XCTAssertEqual(samples.learnAt, vector.samples.learnAt, vector.name)
+            XCTAssertEqual(samples.repeats, vector.samples.repeats, vector.name)
             XCTAssertEqual(samples.features.count, vector.samples.featureBits.count, vector.name)
             for (row, (features, bits)) in zip(samples.features, vector.samples.featureBits).enumerated() {
                 for (index, (value, expected)) in zip(features.inputs, bits).enumerated() {
@@ -48,6 +49,37 @@ final class LoopTests: XCTestCase {
                 let again = try History.live(store, target: target, schedule: schedule, now: later)
                 guard again.moment.at == moment.at else { continue }
                 XCTAssertEqual(HabitFeatures(again), expected, "\(vector.name) at \(later)")
+            }
+        }
+    }
+
+    func testTheLastSamplesAreReadWithoutTheOthers() throws {
+        let loop: LoopVectors = try vectors("loop.json")
+        for vector in loop.cases {
+            let (events, target, schedule) = try vector.question()
+            let store = try SQLiteEventStore(url: temporaryFolder().appendingPathComponent("events.sqlite"))
+            try store.append(events)
+            let times = events.map(\.recordedAt).sorted()
+            for (then, now) in [(0, 5), (0, 2), (2, 3), (3, 4), (9, 10), (5, 10)] {
+                let (then, now) = (times[(times.count - 1) * then / 10] + 7, times[(times.count - 1) * now / 10] + 7)
+                let whole = Samples(events: events, target: target, schedule: schedule, before: now)
+                let earlier = Samples(events: events, target: target, schedule: schedule, before: then)
+                let walked = earlier.walked(rows: earlier.moments.count)
+                for (since, begin) in [
+                    (nil, 0), (walked, whole.maturesAt.partitionIndex { $0 > walked?.last ?? .min }),
+                ] {
+                    let asked = try Asked(
+                        of: store, target: target, schedule: schedule, before: now, since: since)
+                    let (part, name) = (asked.samples, "\(vector.name), row \(begin) on, at \(now)")
+                    XCTAssertEqual(part.moments, Array(whole.moments[begin...]), name)
+                    XCTAssertEqual(part.features, Array(whole.features[begin...]), name)
+                    XCTAssertEqual(part.labels, Array(whole.labels[begin...]), name)
+                    XCTAssertEqual(part.maturesAt, Array(whole.maturesAt[begin...]), name)
+                    XCTAssertEqual(part.matured, Array(whole.matured[begin...]), name)
+                    XCTAssertEqual(part.repeats, Array(whole.repeats[begin...]), name)
+                    XCTAssertEqual(part.learnAt, whole.learnAt[begin...].map { $0 - begin }, name)
+                    XCTAssertGreaterThanOrEqual(asked.next, now)
+                }
             }
         }
     }
@@ -110,6 +142,7 @@ struct LoopVectors: Decodable {
         let label: [Int8]
         let matured: [Bool]
         let learnAt: [Int]
+        let repeats: [Bool]
         let featureBits: [[UInt32]]
     }
 

@@ -49,3 +49,29 @@ struct SplitMix: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
 }
+
+extension Samples {
+    /// What all events of one person make, read at once: the plain way, for comparison.
+    ///
+    /// Without an instant the log is finished: up to the last moment whose window begins no later than its end.
+    init(events all: [UserEvent], target: Target, schedule: Schedule, before now: Int64?) {
+        let events = now.map { now in all.filter { $0.recordedAt < now } } ?? all
+        let clock = LocalClock(of: events)
+        let own = events.filter { $0.subject == target.subject || $0.subject.isEmpty }
+        let first = own.map(\.occurredAt.microseconds).min() ?? 0
+        let (begun, last) = (own.map(\.recordedAt).min() ?? never, own.map(\.recordedAt).max() ?? 0)
+        let days = schedule.days(window: target.window, from: first, to: max(now ?? last, first))
+        let windows = schedule.moments(on: clock, window: target.window, days: days)
+        let moments = windows.filter { moment in
+            let isBefore = now.map { moment.at.microseconds < $0 } ?? (moment.windowStart <= last)
+            return moment.windowEnd > begun && isBefore
+        }
+        var began: [(after: Int64, occurred: Int64)] = []
+        for event in own.sorted(by: { $0.recordedAt < $1.recordedAt }) {
+            began.append((event.recordedAt, min(event.occurredAt.microseconds, began.last?.occurred ?? never)))
+        }
+        let history = History(events: events, target: target, windows: windows, began: began)
+        let end = (events.map(\.recordedAt).max() ?? -1) + 1
+        self.init(moments, history: history, before: now ?? end)
+    }
+}
