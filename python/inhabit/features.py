@@ -746,12 +746,13 @@ class FeatureSet:
         ConfigError
             If a feature returns a number outside [0, 1].
         """
-        columns = np.empty((len(asof), len(self)), np.float32)
+        n = len(asof)
+        columns = np.empty((n, len(self)), np.float32)
         for index, described in enumerate(self.features):
             column = np.asarray(described.compute(asof))
-            if column.shape != (len(asof),):
+            if column.shape != (n,):
                 raise ShapeError(
-                    f"feature {described.name}: expected one number for each of {len(asof)} "
+                    f"feature {described.name}: expected one number for each of {n} "
                     f"moments, got shape {column.shape}"
                 )
             columns[:, index] = column

@@ -413,7 +413,7 @@ class Personalizer:
         """
         with self._lock:
             self.observe()
-            due = self._is_due()
+            due = self._is_due(self._served().new_labels(us_from_datetime(self.now())))
             if not due:
                 number = self._served().number
                 return Training(outcome="not due", generation=number, metrics={}, due=due)
@@ -503,19 +503,19 @@ class Personalizer:
         """Say where the loop stands."""
         with self._lock:
             serving = self._served()
-            actions = [decision.action for decision in self.log.decisions(self.subject)]
+            new_samples = serving.new_labels(us_from_datetime(self.now()))
             return Status(
                 subject=self.subject,
                 home=str(self.home),
                 events=self.log.count(),
                 generation=serving.number,
                 samples=serving.labels,
-                new_samples=self._new_samples(),
+                new_samples=new_samples,
                 last_training=self._last_training(),
                 metrics=serving.metrics,
                 experts=serving.experts,
-                decisions={action: actions.count(action) for action in sorted(set(actions))},
-                due=self._is_due(),
+                decisions=self.log.actions(self.subject),
+                due=self._is_due(new_samples),
                 device=self._device(),
             )
 
@@ -680,17 +680,14 @@ class Personalizer:
         candidates = [generation for generation in found if generation is not None]
         return max(candidates, key=lambda g: g.manifest.counts.get("moments", 0), default=None)
 
-    def _is_due(self) -> Due:
+    def _is_due(self, new_samples: int) -> Due:
         return is_due(
             self.settings.request,
             self._device(),
             self.now(),
             self._last_training(),
-            self._new_samples(),
+            new_samples,
         )
-
-    def _new_samples(self) -> int:
-        return self._served().new_labels(us_from_datetime(self.now()))
 
     def _last_training(self) -> datetime | None:
         said = self.log.get_meta(self._last_training_key)

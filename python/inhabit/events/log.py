@@ -388,6 +388,16 @@ class EventLog:
         )
         return [StoredDecision.from_row(row) for row in rows]
 
+    def actions(self, subject: str) -> dict[str, int]:
+        """Return how often each action was chosen for a subject."""
+        return dict(
+            self._database.fetch(
+                "SELECT action, count(*) FROM decisions WHERE subject = ?"
+                " GROUP BY action ORDER BY action",
+                (subject,),
+            )
+        )
+
     def set_outcomes(self, outcomes: Iterable[tuple[int, int]]) -> int:
         """Join outcomes to decisions; return how many were joined.
 
