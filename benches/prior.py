@@ -2,11 +2,11 @@
 
     python benches/prior.py --data ../shared/data --out python/inhabit/priors/builtin.safetensors
 
-All people of all eight tasks, the ten default features, the recipe `inhabit.population.GENERAL`;
-the initial weights of the experts are judged across tasks, so that the network is trusted as far
-as it was right about kinds of habit that it had not seen. Same data, same bytes. Who these people
-are, and whom to credit, is in ``python/inhabit/priors/CARD.md``; how good it is, in
-``benches/README.md``.
+All people of all eight tasks, the ten default features, the recipe
+`inhabit.empirical_bayes.GENERAL`; the initial weights of the experts are judged across tasks, so
+that the network is trusted as far as it was right about kinds of habit that it had not seen. Same
+data, same bytes. Who these people are, and whom to credit, is in
+``python/inhabit/priors/CARD.md``; how good it is, in ``benches/README.md``.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from rich.progress import Progress
 
 from convert import TASKS
 from inhabit import priors
+from inhabit.empirical_bayes import GENERAL, train_prior
 from inhabit.features import DEFAULT_FEATURES
-from inhabit.population import GENERAL, train_prior
 from quality_inhabit import Cohort
 
 ROOT = Path(__file__).resolve().parent.parent

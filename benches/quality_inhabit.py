@@ -18,13 +18,22 @@ from numpy.typing import NDArray
 
 import inhabit
 from convert import Step, Task, write_events
-from inhabit import importers, population, priors
+from inhabit import empirical_bayes, importers, priors
 from inhabit._native import EXPERTS, WalkForward
 from inhabit.checkpoints import Generation
+from inhabit.empirical_bayes import GENERAL, PriorConfig, train_prior
 from inhabit.events import EventColumns
-from inhabit.features import DEFAULT_FEATURES, AsOf, Feature, FeatureSet, last_value, saturating
+from inhabit.features import (
+    DEFAULT_FEATURES,
+    AsOf,
+    Feature,
+    FeatureSet,
+    feature,
+    last_value,
+    saturating,
+)
 from inhabit.moments import US_PER_DAY, Schedule
-from inhabit.population import GENERAL, PriorConfig, train_prior, walk, walk_many
+from inhabit.population import walk, walk_many
 from inhabit.samples import UNKNOWN, Samples, Target, samples
 
 Array = NDArray[np.float64]
@@ -46,23 +55,41 @@ CONTEXT = {
 }
 
 
-def _recent_steps(asof: AsOf) -> Array:
-    _, value = asof.latest("steps_60min_before", JUST_BEFORE)
-    return np.where(np.isnan(value), 0.5, saturating(np.nan_to_num(value), 200))
+# Kinds that are not always measured. The rivals are told when one is missing, and so is `inhabit`.
+SOMETIMES = ("in_transit", "temperature_c", "steps_60min_before")
 
 
-RECENT_STEPS = Feature("recent_steps", _recent_steps)
+@feature()
+def context_incomplete(asof: AsOf) -> Array:
+    """1 where something of the context is not known, else 0."""
+    values = [asof.latest(kind, JUST_BEFORE)[1] for kind in SOMETIMES]
+    return np.isnan(values).any(axis=0).astype(np.float64)
+
+
+def recent_steps(half_at: float) -> Feature:
+    """Steps of the last hour: ``s / (s + half_at)``, 0.5 if not known.
+
+    At several scales, because a rest, a stroll and a run are orders of magnitude apart, and a
+    single bounded column tells only two of them from each other.
+    """
+
+    def compute(asof: AsOf) -> Array:
+        _, value = asof.latest("steps_60min_before", JUST_BEFORE)
+        return np.where(np.isnan(value), 0.5, saturating(np.nan_to_num(value), half_at))
+
+    return Feature(f"recent_steps_{half_at:g}", compute)
 
 
 def features_of(context: Iterable[str]) -> FeatureSet:
-    """The default features, and one for each kind of context that there is."""
-    chosen = DEFAULT_FEATURES
-    for kind in sorted(context):
+    """The default features, and those of the kinds of context that there are."""
+    chosen, kinds = DEFAULT_FEATURES, sorted(context)
+    for kind in kinds:
         if kind in CONTEXT:
             chosen += last_value(kind, *CONTEXT[kind], within=JUST_BEFORE)
         elif kind == "steps_60min_before":
-            chosen += RECENT_STEPS
-    return chosen
+            for half_at in (30, 200, 1000):
+                chosen += recent_steps(half_at)
+    return chosen + context_incomplete if kinds else chosen
 
 
 @dataclass(frozen=True)
@@ -151,7 +178,7 @@ class Priors:
         start: Generation | None,
     ) -> str:
         digest = hashlib.sha256(f"{config} {groups} {start and start.id}".encode())
-        for module in (inhabit._native, population, priors):  # noqa: SLF001
+        for module in (inhabit._native, empirical_bayes, priors):  # noqa: SLF001
             digest.update(Path(module.__file__).read_bytes())
         digest.update(people[0].feature_set.schema_hash.encode())
         for own in people:

@@ -1,77 +1,18 @@
-"""Walking through many people, and learning from them what to expect of others."""
-
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import product
+"""Walking through many people, and scoring them."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from inhabit import population, priors
-from inhabit._native import Prior
 from inhabit.evaluation import replay
-from inhabit.events import Event, EventColumns
 from inhabit.exceptions import ConfigError
-from inhabit.features import DEFAULT_FEATURES, feature, times_today
+from inhabit.features import DEFAULT_FEATURES, times_today
 from inhabit.moments import Schedule
-from inhabit.population import PriorConfig, score_person, train_prior, walk, walk_many
-from inhabit.samples import Target, samples
-
-QUICK = PriorConfig(rounds=2, stages=((3, 0.01),), folds=2)
-TARGET = Target(subject="walk")
+from inhabit.population import score_person, walk, walk_many
+from walkers import TARGET, columns, person
 
 
-@feature()
-def monday(asof):
-    return (asof.moments.weekday == 0) * 1.0
-
-
-def columns(seed, days=60, weekday=0.8, weekend=0.2):
-    """Events of someone who walks on weekdays mostly."""
-    random = np.random.default_rng(seed)
-    start = datetime(2026, 1, 5, 18, tzinfo=UTC)  # a Monday
-    rows = []
-    for day in range(days):
-        done = random.random() < (weekend if day % 7 >= 5 else weekday)
-        rows.append(
-            Event(
-                kind="habit_completed" if done else "habit_skipped",
-                subject="walk",
-                occurred_at=start + timedelta(days=day),
-            ).row
-        )
-    return EventColumns.from_rows(rows)
-
-
-def person(seed, feature_set=DEFAULT_FEATURES, **habit):
-    return samples(columns(seed, **habit), TARGET, feature_set=feature_set)
-
-
-@pytest.fixture(scope="module")
-def people():
-    return [person(seed) for seed in range(12)]
-
-
-def parts(prior):
-    network = np.empty(0) if prior.network is None else prior.network
-    return [network, prior.mean, prior.variance, prior.experts]
-
-
-def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(parts(a), parts(b), strict=True))
-
-
-def log_loss(people, prior):
-    losses = []
-    for own, walked in zip(people, walk_many(people, prior), strict=True):
-        y, p = own.label == 1, walked.probability
-        losses.append(-np.log(np.where(y, p, 1 - p))[own.label >= 0])
-    return np.concatenate(losses).mean()
-
-
-def test_many_people_give_the_same_bits_as_one_after_the_other(people):
+def test_many_people_give_the_same_bits_as_one_after_the_other():
+    people = [person(seed) for seed in range(12)]
     seen = []
     many = walk_many(people, workers=4, progress=lambda done, total: seen.append((done, total)))
     assert len(many) == len(people)
@@ -96,175 +37,7 @@ def test_a_person_is_a_row_for_each_subject():
     assert rows[0].brier == summary.model.brier
 
 
-def test_same_people_and_seed_give_the_same_bits_on_any_number_of_threads(people):
-    first = train_prior(people, QUICK, workers=1)
-    assert same(first, train_prior(people, QUICK, workers=3))
-    assert not same(first, train_prior(people, replace(QUICK, seed=1)))
-
-
-def test_a_prior_helps_others_of_the_same_kind(people):
-    others = [person(seed, days=30) for seed in range(100, 120)]
-    cold = log_loss(others, None)
-    assert log_loss(others, train_prior(people)) < cold - 0.01
-
-
-def test_refining_starts_from_the_prior_and_stays_there_with_great_caution(people):
-    general = train_prior(people, QUICK)
-    others = [person(seed, weekday=0.3, weekend=0.9) for seed in range(50, 56)]
-    start = priors.pack(general, DEFAULT_FEATURES)
-    near = train_prior(others, replace(QUICK, caution=1e9, pull=1e6), start=start)
-    far = train_prior(others, replace(QUICK, caution=1), start=start)
-    assert near.mean == pytest.approx(general.mean, abs=1e-6)
-    assert np.abs(far.mean - general.mean).max() > 0.05
-    moved = [np.abs(prior.network - general.network).max() for prior in (near, far)]
-    assert moved[0] < moved[1]
-
-
-def test_caution_is_not_about_features_that_the_prior_does_not_know(people):
-    start = priors.pack(train_prior(people, QUICK), DEFAULT_FEATURES)
-    wider = DEFAULT_FEATURES + monday
-    others = [person(seed, feature_set=wider) for seed in range(20, 26)]
-    refined = train_prior(others, replace(QUICK, caution=1e9), start=start)
-    begin = priors.prior_for(start, wider)
-    assert refined.mean[:-1] == pytest.approx(begin.mean[:-1], abs=1e-6)
-    assert refined.variance[-1] != begin.variance[-1]
-
-
-def test_progress_counts_to_the_end(people):
-    seen = []
-    train_prior(people, QUICK, progress=lambda done, total: seen.append((done, total)))
-    total = seen[0][1]
-    assert seen == [(k + 1, total) for k in range(total)]
-
-
-def test_people_of_one_group_share_a_fold():
-    groups = ["a", "b", "a", "c", "b", "c", "a"]
-    folds = population._folds(groups, PriorConfig(folds=2))
-    assert sorted(k for fold in folds for k in fold) == list(range(7))
-    for fold in folds:
-        assert {k for k, group in enumerate(groups) if group in {groups[j] for j in fold}} == set(
-            fold
-        )
-
-
-def test_one_person_is_enough():
-    prior = train_prior([person(0)], QUICK)
-    assert prior.network is not None
-    assert np.isfinite(prior.mean).all()
-
-
-def test_without_networks():
-    config = replace(QUICK, networks=False)
-    prior = train_prior([person(seed) for seed in range(4)], config)
-    assert prior.network is None
-    walked = walk(person(9), prior, priors.model_config(DEFAULT_FEATURES, None))
-    assert ((walked.probability > 0) & (walked.probability < 1)).all()
-
-
-def test_a_network_ignores_what_it_is_not_to_see_and_what_never_varies(people):
-    config = replace(QUICK, unseen=("weekend",))
-    parameters = train_prior(people, config).network
-    first = parameters[: priors.HIDDEN_LAYERS[0] * 10].reshape(-1, 10)
-    for name in ("weekend", "app_launches_today", "hour_of_day"):  # the last is always 4:00
-        assert not first[:, DEFAULT_FEATURES.names.index(name)].any(), name
-    assert first[:, DEFAULT_FEATURES.names.index("recent_rate")].all()
-
-
-def test_wrong_input_is_refused(people):
-    with pytest.raises(ConfigError, match="people: expected samples with labels"):
-        train_prior([])
-    blank = replace(people[0], label=np.full_like(people[0].label, -1))
-    with pytest.raises(ConfigError, match="people: expected samples with labels"):
-        train_prior([blank])
+def test_people_with_other_features_are_refused():
     more = person(1, feature_set=DEFAULT_FEATURES + times_today("coffee", 2))
     with pytest.raises(ConfigError, match="the same features"):
-        train_prior([people[0], more])
-    with pytest.raises(ConfigError, match="the same features"):
-        walk_many([people[0], more])
-    with pytest.raises(ConfigError, match="groups: expected one entry for each of 12 people"):
-        train_prior(people, groups=["a"])
-
-
-# --- the experts' weights -----------------------------------------------------
-
-
-def draws_by_enumeration(likelihood, weights, share):
-    """Expected draws of each expert over all ways in which outcomes may have come about."""
-    n, k = likelihood.shape
-    total, draws = 0.0, np.zeros(k)
-    for path in product(range(k), repeat=n):
-        for drawn in product((False, True), repeat=n - 1):
-            again = (True, *drawn)
-            chance, count = 1.0, np.zeros(k)
-            for t in range(n):
-                if again[t]:
-                    chance *= weights[path[t]] * (share if t else 1.0)
-                    count[path[t]] += 1
-                else:
-                    chance *= (1 - share) * (path[t] == path[t - 1])
-                chance *= likelihood[t, path[t]]
-            total += chance
-            draws += chance * count
-    return draws / total
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3),
-    share=st.floats(0.01, 0.5),
-)
-def test_draws_are_those_of_the_hidden_markov_model(seed, lengths, share):
-    random = np.random.default_rng(seed)
-    weights = random.dirichlet(np.ones(3))
-    likelihood = np.ones((max(lengths), len(lengths), 3))
-    for person_, n in enumerate(lengths):
-        likelihood[:n, person_] = random.uniform(0.05, 0.95, (n, 3))
-    got = population._draws(likelihood, np.array(lengths), weights, share)
-    for person_, n in enumerate(lengths):
-        wanted = draws_by_enumeration(likelihood[:n, person_], weights, share)
-        assert got[person_] == pytest.approx(wanted, rel=1e-9)
-
-
-def test_the_expert_that_is_right_gets_the_weight():
-    said = np.array([[0.9, 0.5, 0.2]] * 50)
-    judged = [population._Judged(said)] * 10
-    expected = np.full(3, 1 / 3)
-    weights = population._expert_weights(judged, expected, 0.005, PriorConfig(caution=1))
-    assert weights.argmax() == 0
-    assert weights[0] > 0.8
-    assert weights.sum() == pytest.approx(1)
-
-
-# --- files --------------------------------------------------------------------
-
-
-def test_a_prior_survives_its_file(people, tmp_path):
-    prior = train_prior(people, QUICK)
-    packed = priors.pack(prior, DEFAULT_FEATURES, counts={"people": 12})
-    path = tmp_path / "prior.safetensors"
-    path.write_bytes(packed.data)
-    again = priors.read(path)
-    assert again.data == packed.data
-    assert again.manifest.counts == {"people": 12}
-    assert same(priors.prior_for(again, DEFAULT_FEATURES), prior)
-
-
-def test_more_features_than_the_prior_knows_start_as_without_a_prior(people):
-    general = train_prior(people, QUICK)
-    wider = DEFAULT_FEATURES + times_today("coffee", 2)
-    prior = priors.prior_for(priors.pack(general, DEFAULT_FEATURES), wider)
-    blank = Prior(priors.model_config(wider))
-    assert np.array_equal(prior.mean[:-1], general.mean)
-    assert prior.mean[-1] == blank.mean[-1]
-    assert prior.variance[-1] == blank.variance[-1]
-    assert np.array_equal(prior.experts, general.experts)
-    # without coffee, the wider network says what the narrow one says
-    plain, wide = person(3), person(3, feature_set=wider)
-    column = walk(plain, general).experts[0] == walk(wide, prior).experts[0]
-    assert column.all()
-
-
-def test_the_built_in_prior_is_for_the_default_features():
-    prior = priors.prior_for(priors.read(), DEFAULT_FEATURES)
-    assert prior.network is not None
-    assert priors.read().manifest.features == DEFAULT_FEATURES.names
+        walk_many([person(0), more])

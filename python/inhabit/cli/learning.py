@@ -442,8 +442,8 @@ def prior(
         return
     if out is None:
         raise click.UsageError("say where to write the prior with --out FILE")
+    from inhabit.empirical_bayes import train_prior  # noqa: PLC0415
     from inhabit.evaluation import subjects_of  # noqa: PLC0415 - slow to import
-    from inhabit.population import train_prior  # noqa: PLC0415
 
     question = Target(kind=target, window=Window.parse(window), missing=missing)
     schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start)

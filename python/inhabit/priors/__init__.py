@@ -1,8 +1,8 @@
 """Priors: what a model knows before the first outcome of its person, in files.
 
-A prior is made from other people (`inhabit.population.train_prior`) and written in the format of
-generations. It names the features it was made for. A feature set may have more of them: about those
-the prior says nothing, so a habit with context of its own still starts from what is known of
+A prior is made from other people (`inhabit.empirical_bayes.train_prior`) and written in the format
+of generations. It names the features it was made for. A feature set may have more of them: about
+those the prior says nothing, so a habit with context of its own still starts from what is known of
 habits in general.
 
 The built-in prior is a file beside this module; ``CARD.md`` says which people it learnt from.
