@@ -98,7 +98,7 @@ class Network:
         ShapeError
             If `x` has the wrong shape, or the network more than one output.
         NonFiniteError
-            If `x` holds a NaN or an infinity.
+            If `x` holds a NaN or an infinity, or numbers so large that a sum overflows.
         """
     def predict_many(
         self, X: ArrayLike, *, out: NDArray[np.float32] | None = None
@@ -115,6 +115,11 @@ class Network:
         Returns
         -------
         ndarray of float32, shape (n,), or (n, n_outputs) with more than one output
+
+        Raises
+        ------
+        ShapeError, NonFiniteError
+            As `predict`, naming the index or the row; `out` is then as it was.
         """
     def gradient(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -135,6 +140,11 @@ class Network:
         loss : float
         gradient : ndarray of float32, shape (n_parameters,)
             In the order of `parameters`.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ConfigError
+            NonFiniteError also where a sum, a loss or the gradient overflows.
         """
     def explain(self, x: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
         """Exact Shapley values: how much each input moved the prediction.
@@ -553,6 +563,11 @@ class Model:
         x : array_like of float32, shape (n_inputs,)
         slot : int
             Index of the moment in the day's schedule, 0 to 23.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ConfigError
+            For another number of inputs, inputs not finite or beyond ±1e12, or another slot.
         """
     def experts(self, x: ArrayLike, slot: int = 0) -> NDArray[np.float64]:
         """Return what each of `EXPERTS` says."""

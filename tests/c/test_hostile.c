@@ -3,6 +3,8 @@
  * unless the status is INHABIT_OK. Made to run under AddressSanitizer: every buffer has exactly the
  * size that the call says.
  */
+#include <float.h>
+
 #include "vectors.h"
 
 static uint64_t state = 2026;
@@ -246,6 +248,9 @@ static void try_pointers(void) {
     INSIST_STATUS(INHABIT_MISALIGNED,
                   inhabit_predict(&network, memory, 21, (float *)(void *)odd, 1, memory + 40));
     INSIST_STATUS(INHABIT_OK, inhabit_predict(&network, memory, 21, NULL, 0, NULL));
+    INSIST_STATUS(INHABIT_OK, inhabit_predict(&network, memory, 21, memory + 21, 1, memory + 40));
+    memory[21] = memory[22] = memory[23] = FLT_MAX; /* finite, but their sums are not */
+    INSIST_STATUS(INHABIT_NON_FINITE, inhabit_predict(&network, memory, 21, memory + 21, 1, memory + 40));
     INSIST_STATUS(INHABIT_NULL, inhabit_training_parameters(NULL, 0, memory, 21));
     INSIST_STATUS(INHABIT_SPACE, inhabit_training_parameters(block, sizeof block, memory, 21));
     INSIST_STATUS(INHABIT_SPACE, inhabit_model_predict(block, sizeof block, memory, 10, 0,

@@ -40,6 +40,17 @@ def forward(parameters, layers, hidden, X):
     return outputs
 
 
+def largest_partial_sum(parameters, layers, hidden, X):
+    """Return, for each row, the size of the largest sum on the way, bias first."""
+    largest = np.zeros(len(X))
+    outputs = forward(parameters, layers, hidden, X)
+    for inputs, (weights, biases) in zip(outputs, unflatten(parameters, layers), strict=False):
+        terms = inputs[:, None, :] * weights
+        sums = biases[:, None] + np.cumsum(terms, axis=2)
+        largest = np.maximum(largest, np.abs(sums).max(axis=(1, 2)))
+    return largest
+
+
 def predict(parameters, layers, hidden, loss, X):
     """Return predictions, shape (n, n_outputs)."""
     z = forward(parameters, layers, hidden, X)[-1]

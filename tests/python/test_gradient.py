@@ -111,8 +111,13 @@ def test_does_not_touch_its_arguments(problem):
 def test_refuses_what_it_cannot_compute():
     """Finite numbers that are too large give an error, never a NaN."""
     network = Network(seed=3)
-    huge = np.full((2, 10), 3e38, np.float32)
+    chain = Network((1, 1, 1), "identity")
+    chain.parameters = [1e-30, 0, 1e10, 0]
     with pytest.raises(NonFiniteError, match="gradient: expected finite"):
-        network.gradient(huge, [0, 1])
+        chain.gradient([[1e30]], [0])
+    with pytest.raises(NonFiniteError, match="a sum overflows in row 1"):
+        network.gradient(np.array([[1] * 10, [3e38] * 10]), [0, 1])
+    with pytest.raises(NonFiniteError, match="a sum overflows in row 0"):
+        Network((1, 1), loss="mse").gradient([[1.0]], [2e19])
     with pytest.raises(ConfigError, match="sample_weight: expected weights from 0 to 1e28"):
         network.gradient(np.ones((2, 10)), [0, 1], [1, 1e38])

@@ -347,6 +347,15 @@ def test_refuses_a_state_that_no_history_leads_to(index, value):
         Model.from_tensors(tensors, PLAIN)
 
 
+@pytest.mark.parametrize("name", ["model.champion", "model.challenger", "prior.network"])
+def test_refuses_networks_whose_sums_overflow(name):
+    network = np.ones(SMALL.n_parameters, np.float32)
+    tensors = Model(prior=Prior(SMALL, network=network)).tensors()
+    tensors[name][-1] = 3e38
+    with pytest.raises(ConfigError, match="expected parameters with which no sum overflows"):
+        Model.from_tensors(tensors)
+
+
 def test_refuses_a_state_of_another_model():
     tensors = Model(PLAIN).tensors()
     with pytest.raises(ShapeError, match=r"model\.state"):
@@ -367,6 +376,19 @@ def test_every_number_stays_a_number(x, sequence):
     Model.from_tensors(model.tensors(), PLAIN)
 
 
+LARGE = st.sampled_from((-1e12, -3e7, -1e-30, 0.0, 0.5, 1.0, 2e9, 1e12))
+
+
+@given(st.lists(st.tuples(LARGE, LARGE, LARGE, st.booleans()), min_size=1, max_size=60))
+@settings(max_examples=60)
+def test_every_number_stays_a_number_however_large_the_inputs(sequence):
+    model = Model(PLAIN)
+    for *x, positive in sequence:
+        model.learn(x, 0, int(positive))
+        assert 0 < model.predict(x) < 1
+    Model.from_tensors(model.tensors(), PLAIN)
+
+
 # --- refusals ----------------------------------------------------------------------------------
 
 
@@ -381,6 +403,7 @@ def test_every_number_stays_a_number(x, sequence):
         ({"label": np.zeros(9)}, TypeError, "label: expected a one-dimensional numpy array"),
         ({"X": np.zeros((9, 4), np.float32)}, ShapeError, "X"),
         ({"X": np.full((9, 3), np.nan, np.float32)}, NonFiniteError, "x: expected finite"),
+        ({"X": np.full((9, 3), -2e12)}, ConfigError, "x: expected inputs between -1e12 and 1e12"),
     ],
 )
 def test_a_walk_refuses(change, error, message):
@@ -393,6 +416,7 @@ def test_a_walk_refuses(change, error, message):
     [
         ([0, 0], 0, 1, ShapeError),
         ([0, 0, np.inf], 0, 1, NonFiniteError),
+        ([0, 0, 2e12], 0, 1, ConfigError),
         ([0, 0, 0], 24, 1, ConfigError),
         ([0, 0, 0], 0, -1, ConfigError),
     ],

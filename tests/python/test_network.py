@@ -48,6 +48,47 @@ def test_one_row_and_many_rows_give_the_same_bits(problem):
                 assert prediction == float(expected)
 
 
+@given(problems(), st.floats(0, 38.5), st.floats(-1, 20))
+def test_sums_are_finite_or_refused(problem, x_magnitude, parameter_magnitude):
+    network = problem.network
+    most = float(np.finfo(np.float32).max)
+    X = np.clip(problem.X * 10.0**x_magnitude, -most, most).astype(np.float32)
+    network.parameters = network.parameters * 10.0**parameter_magnitude
+    with np.errstate(over="ignore"):
+        largest = reference.largest_partial_sum(
+            network.parameters.astype(np.float64), *problem.shape[:2], X.astype(np.float64)
+        )
+    overflow = ~(largest < most)
+    clear = ~((0.9 * most < largest) & (largest < 1.1 * most))
+    for x, refused in zip(X[clear][:20], overflow[clear], strict=False):
+        ways = [lambda x: network.predict_many(x[None])]
+        if network.layers[-1] == 1:
+            ways += [network.predict, lambda x: network.predict(tuple(x.tolist()))]
+        for predict in ways:
+            if refused:
+                with pytest.raises(NonFiniteError, match="a sum overflows in row 0"):
+                    predict(x)
+            else:
+                assert np.isfinite(predict(x)).all()
+    if clear.all() and overflow.any():
+        with pytest.raises(NonFiniteError, match=rf"overflows in row {np.argmax(overflow)};"):
+            network.predict_many(X)
+
+
+def test_the_row_that_overflows_is_named_among_many():
+    network = Network(seed=3)
+    X = np.full((100_000, 10), 1e30, np.float32)  # on all cores, and fine
+    X[70_000] = 3e38
+    out = np.full(len(X), 7, np.float32)
+    with pytest.raises(NonFiniteError, match="overflows in row 70000;"):
+        network.predict_many(X, out=out)
+    assert (out == 7).all()
+    with pytest.raises(NonFiniteError, match="overflows in row 0;"):
+        network.explain(X[70_000], X[:3])
+    with pytest.raises(NonFiniteError, match="overflows in row 1;"):
+        network.explain(X[0], X[69_999:70_002])
+
+
 @pytest.mark.parametrize("rows", [0, 1, 15, 16, 17, 8192, 40_000])
 def test_any_number_of_rows(rows):
     network = Network(seed=1)

@@ -273,6 +273,10 @@ def test_runs_beside_other_threads():
         ({"config": TrainingConfig(anchor=[np.inf] * 321)}, NonFiniteError, "anchor: .* index 0"),
         ({"config": TrainingConfig(patience=1), "X": [[0] * 10], "y": [1]}, ConfigError, "2 rows"),
         ({"config": TrainingConfig("sgd", 1e5, epochs=9)}, NonFiniteError, "loss: .* epoch"),
+        ({"X": np.full((3, 10), 3e38)}, NonFiniteError, "loss: .* epoch 1"),
+        # Weights that overflow with the samples, and squares of gradients that stop Adam.
+        ({"X": [[1e9] * 10] * 3, "config": TrainingConfig("sgd", 1e6)}, NonFiniteError, "loss:"),
+        ({"X": np.full((3, 10), 1e25)}, NonFiniteError, "loss: .* epoch 1"),
     ],
 )  # fmt: skip
 def test_refusals_change_nothing(changes, error, match):
@@ -284,6 +288,17 @@ def test_refusals_change_nothing(changes, error, match):
     with pytest.raises(error, match=match):
         train(network, **arguments)
     np.testing.assert_array_equal(network.parameters, before)
+
+
+@pytest.mark.parametrize("n_people", [1, 20])
+@pytest.mark.parametrize("size", [3e38, 1e25])
+def test_many_people_refuse_what_one_refuses(n_people, size):
+    rng = np.random.default_rng(0)
+    people = [(rng.random((5, 10)), [0, 1, 0, 1, 1]) for _ in range(n_people)]
+    train_many(Network(), people)
+    people[-1] = (np.full((5, 10), size), people[-1][1])
+    with pytest.raises(NonFiniteError, match=rf"people\[{n_people - 1}\]"):
+        train_many(Network(), people)
 
 
 @pytest.mark.parametrize(

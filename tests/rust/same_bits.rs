@@ -184,6 +184,21 @@ fn reading_rows_once() {
                 let error = network.predict_once(&parameters, &x, &mut once, &mut scratch);
                 assert_eq!(error, Err(Error::NonFinite { argument: "x", index }));
             }
+            // So is a row whose sums are not finite, and no other, however large.
+            let n = network.n_inputs();
+            for (size, is_finite) in [(1e30, true), (f32::MAX, false)] {
+                let mut x = x.clone();
+                x[49 * n..].fill(size);
+                let expected = network.predict(&parameters, &x, &mut checked, &mut scratch);
+                let answer = network.predict_once(&parameters, &x, &mut once, &mut scratch);
+                assert_eq!(answer, expected);
+                if is_finite || n > 1 {
+                    assert_eq!(
+                        answer,
+                        if is_finite { Ok(()) } else { Err(Error::Overflow { row: 49 }) }
+                    );
+                }
+            }
             bits(&checked)
         });
     }
@@ -213,6 +228,12 @@ fn one_prediction_of(network: &Network) {
             x[9] = f32::NEG_INFINITY;
             let error = Error::NonFinite { argument: "x", index: 9 };
             assert_eq!(predictor.predict(&x), Err(error));
+            // Larger than can be trusted: looked at closely, with the same answer.
+            for exponent in 100..128 {
+                x.fill(0.7 * f32::powi(2.0, exponent));
+                let expected = network.predict(&parameters, &x, &mut output, &mut scratch);
+                assert_eq!(predictor.predict(&x), expected.map(|()| output[0]));
+            }
         }
     });
     let error = Error::Shape { argument: "x", expected: 10, actual: 11 };

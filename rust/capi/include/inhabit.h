@@ -45,7 +45,7 @@ enum {
     INHABIT_MISALIGNED = 2,  /* a pointer is not aligned for its type */
     INHABIT_OVERLAP = 3,     /* an output overlaps another argument */
     INHABIT_SIZE = 4,        /* a length does not fit the network or the other arguments */
-    INHABIT_NON_FINITE = 5,  /* an input is NaN or infinite */
+    INHABIT_NON_FINITE = 5,  /* an input is NaN or infinite, or so large that a sum is */
     INHABIT_RANGE = 6,       /* a setting, a label or a weight is out of range */
     INHABIT_STATE = 7,       /* the memory does not hold what was begun in it */
     INHABIT_DIVERGED = 8,    /* training diverged */

@@ -18,7 +18,7 @@ pub enum Status {
     Overlap = 3,
     /// A length is not what the network, or another argument, asks for.
     Size = 4,
-    /// An input is NaN or infinite.
+    /// An input is NaN or infinite, or so large that a sum is.
     NonFinite = 5,
     /// A setting, a label or a weight is outside its range.
     Range = 6,
@@ -41,7 +41,7 @@ impl Status {
         (Self::Misaligned, c"a pointer is not aligned for its type"),
         (Self::Overlap, c"an output overlaps another argument"),
         (Self::Size, c"a length does not fit the network or the other arguments"),
-        (Self::NonFinite, c"an input is NaN or infinite"),
+        (Self::NonFinite, c"an input is NaN or infinite, or so large that a sum is"),
         (Self::Range, c"a setting, a label or a weight is out of range"),
         (Self::State, c"the memory does not hold what was begun in it"),
         (
@@ -58,7 +58,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
             Error::Shape { .. } => Self::Size,
-            Error::NonFinite { .. } => Self::NonFinite,
+            Error::NonFinite { .. } | Error::Overflow { .. } => Self::NonFinite,
             Error::Diverged { .. } => Self::Diverged,
             _ => Self::Range,
         }

@@ -36,6 +36,11 @@ pub enum Error {
         /// The number given.
         actual: f64,
     },
+    /// Finite numbers, but so large that a sum of the network, or the loss, is not.
+    Overflow {
+        /// The first row in which it is so.
+        row: usize,
+    },
     /// Training left the finite numbers: the loss grew without bound.
     Diverged {
         /// The epoch, counted from 1, in which it happened.
@@ -58,6 +63,10 @@ impl fmt::Display for Error {
             Self::OutOfRange { argument, expected, actual } => {
                 write!(f, "{argument}: expected {expected}, got {actual}")
             }
+            Self::Overflow { row } => write!(
+                f,
+                "x: numbers too large for these weights, a sum overflows in row {row}; scale the inputs to [0, 1]"
+            ),
             Self::Diverged { epoch } => write!(
                 f,
                 "loss: not finite any more in epoch {epoch}; lower learning_rate or scale the inputs to [0, 1]"
@@ -78,10 +87,11 @@ pub(crate) fn check_room(argument: &'static str, expected: usize, actual: usize)
     if actual >= expected { Ok(()) } else { Err(Error::Shape { argument, expected, actual }) }
 }
 
-/// Refuses NaN and infinities.
-pub(crate) fn check_finite(argument: &'static str, values: &[f32]) -> Result<()> {
-    if simd::all_finite(values) {
-        return Ok(());
+/// Refuses NaN and infinities; returns the largest size `|v|`.
+pub(crate) fn check_finite(argument: &'static str, values: &[f32]) -> Result<f32> {
+    let largest = simd::largest(values);
+    if largest.is_finite() {
+        return Ok(largest);
     }
     let index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
     Err(Error::NonFinite { argument, index })

@@ -57,15 +57,14 @@ pub fn explain(
         let expected = "a network with one output";
         return Err(Error::OutOfRange { argument: "network", expected, actual });
     }
-    network.check_parameters(parameters)?;
+    let largest = network.check_parameters(parameters)?;
     check_len("x", n, x.len())?;
     let rows = background.len() / n;
     check_len("background", rows * n, background.len())?;
     if rows == 0 {
         return Err(Error::OutOfRange { argument: "background", expected: "rows", actual: 0.0 });
     }
-    check_finite("x", x)?;
-    check_finite("background", background)?;
+    let largest_x = check_finite("x", x)?.max(check_finite("background", background)?);
     let values = values.get_mut(..coalitions(network)).ok_or(Error::Shape {
         argument: "values",
         expected: coalitions(network),
@@ -73,6 +72,8 @@ pub fn explain(
     })?;
     check_len("contributions", n, contributions.len())?;
     check_room("scratch", network.many_scratch(), scratch.len())?;
+    network.check_sums(parameters, largest, x, largest_x, scratch)?;
+    network.check_sums(parameters, largest, background, largest_x, scratch)?;
 
     values.fill(0.0);
     for row in background.chunks_exact(n) {

@@ -6,7 +6,7 @@
 use crate::{
     lanes::Lanes,
     loss::Loss,
-    network::{Activate, Layer, LossSum, MAX_LAYERS, Network, Samples, with_activation},
+    network::{Activate, Identity, Layer, LossSum, MAX_LAYERS, Network, Samples, with_activation},
     optimizer::Step,
     simd::Vectors,
 };
@@ -211,21 +211,51 @@ pub(crate) fn batch_gradient<V: Vectors>(
     }
 }
 
-/// Whether there is neither NaN nor infinity.
+/// The largest size `|v|`; not finite if a value is not.
 #[inline(always)]
-pub(crate) fn all_finite<V: Vectors>(values: &[f32]) -> bool {
-    finite(values)
+pub(crate) fn largest<V: Vectors>(values: &[f32]) -> f32 {
+    f32::from_bits(largest_bits(values) as u32)
 }
 
+/// The bits of the largest size. As signed numbers they are in order, first the finite ones, then infinity,
+/// then NaN.
 #[inline(always)]
-pub(crate) fn finite(values: &[f32]) -> bool {
-    // All bits but the sign, as a signed number: finite ones are below infinity. No branch, so that
-    // the compiler takes many at a time; the common case is that all is well.
+pub(crate) fn largest_bits(values: &[f32]) -> i32 {
+    // No branch, so that the compiler takes many at a time.
     let mut worst = 0;
     for value in values {
         worst = worst.max((value.to_bits() & 0x7fff_ffff) as i32);
     }
-    worst < f32::INFINITY.to_bits() as i32
+    worst
+}
+
+/// As [`forward`] of one sample: whether all sums are finite. Its outputs do not tell, since `ReLU` makes 0
+/// of a NaN.
+pub(crate) fn sums_are_finite(
+    network: &Network,
+    parameters: &[f32],
+    x: &[f32],
+    units: &mut [f32],
+) -> bool {
+    let (mut start, mut before) = (0, 0);
+    for layer in network.layers() {
+        let (done, outputs) = units.split_at_mut(start);
+        let inputs = if start == 0 { x } else { &done[before..] };
+        forward_layer::<f32, _, Identity>(&layer, Shared(parameters), inputs, outputs);
+        let outputs = &mut outputs[..layer.outputs];
+        if !outputs.iter().all(|sum| sum.is_finite()) {
+            return false;
+        }
+        with_activation!(layer.activation, activate::<f32>(outputs));
+        (before, start) = (start, start + layer.outputs);
+    }
+    true
+}
+
+fn activate<L: Lanes, A: Activate>(sums: &mut [L]) {
+    for sum in sums {
+        *sum = A::apply(*sum);
+    }
 }
 
 /// The step of all parameters of one person.

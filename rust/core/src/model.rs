@@ -43,6 +43,9 @@ pub const MAX_INPUTS: usize = logistic::MAX_WEIGHTS - N_OWN;
 /// The most units, input and output included, that a model's network can have.
 pub const MAX_NETWORK_UNITS: usize = 256;
 
+/// The largest size of an input. Far beyond it the logistic models' covariances would drown in rounding.
+pub const LARGEST_INPUT: f32 = 1e12;
+
 /// What the logistic models see before the inputs: the constant, the running rates, the prior network.
 const N_OWN: usize = 1 + 1 + DECAYS.len() + 4 + 1;
 
@@ -194,6 +197,17 @@ impl ModelConfig {
         self.network.as_ref().map_or(0, Network::n_parameters)
     }
 
+    /// Refuses parameters of the networks that are not finite, or with which a sum might overflow.
+    fn check_network(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
+        let largest = check_finite(argument, parameters)?;
+        let is_safe = |network: &Network| network.cannot_overflow(largest, LARGEST_INPUT);
+        if self.network.as_ref().is_none_or(is_safe) {
+            return Ok(());
+        }
+        let expected = "parameters with which no sum overflows";
+        Err(Error::OutOfRange { argument, expected, actual: f64::from(largest) })
+    }
+
     /// Whether input `i` is a rate.
     const fn is_rate(&self, i: usize) -> bool {
         self.rates >> i & 1 == 1
@@ -237,7 +251,7 @@ impl<'a> Prior<'a> {
     /// sum to 1 over the experts that there are).
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`], or [`Error::OutOfRange`] for a variance or a weight.
+    /// [`Error::Shape`], [`Error::NonFinite`], or [`Error::OutOfRange`] for a parameter, a variance or a weight.
     pub fn new(
         config: &ModelConfig,
         network: Option<&'a [f32]>,
@@ -253,7 +267,7 @@ impl<'a> Prior<'a> {
         if let Some(parameters) = network {
             let expected = config.n_parameters();
             check_len("network", expected, parameters.len())?;
-            check_finite("network", parameters)?;
+            config.check_network("network", parameters)?;
         }
         let within = |argument, expected, values: &[f64], low: f64, high: f64| match values
             .iter()
@@ -478,8 +492,8 @@ impl<'m> Model<'m> {
         if let Some(index) = memory.state.iter().position(|v| !v.is_finite()) {
             return Err(Error::NonFinite { argument: "state", index });
         }
-        check_finite("champion", memory.champion)?;
-        check_finite("challenger", memory.challenger)?;
+        config.check_network("champion", memory.champion)?;
+        config.check_network("challenger", memory.challenger)?;
         let model = Self::attach(config, prior, memory)?;
         let view = model.view();
         if !(0.0..=1e15).contains(&view.retrainings) {
@@ -520,7 +534,7 @@ impl<'m> Model<'m> {
     /// How probable the target is at a moment with input `x` in slot `slot`.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`] for `x`, [`Error::OutOfRange`] for `slot`.
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::OutOfRange`] for `x` or `slot`.
     pub fn predict(&self, x: &[f32], slot: usize) -> Result<Prediction> {
         self.check_input(x, slot)?;
         let mut z = [0.0; logistic::MAX_WEIGHTS];
@@ -640,7 +654,11 @@ impl<'m> Model<'m> {
             Training::start(network, &config, &samples, self.memory.challenger, &mut memory)?;
         let mut go_on = |_: &training::Progress| core::ops::ControlFlow::Continue(());
         training.run(&samples, self.prior.network, &mut memory, u64::MAX, &mut go_on)?;
-        self.memory.challenger.copy_from_slice(training.parameters(&memory));
+        let trained = training.parameters(&memory);
+        if self.config.check_network("challenger", trained).is_err() {
+            return Err(Error::Diverged { epoch: training.epoch() });
+        }
+        self.memory.challenger.copy_from_slice(trained);
         *self.parts().retrainings += 1.0;
         Ok(())
     }
@@ -726,7 +744,7 @@ impl<'m> Model<'m> {
 
     fn check_input(&self, x: &[f32], slot: usize) -> Result<()> {
         check_len("x", self.config.n_inputs, x.len())?;
-        check_finite("x", x)?;
+        check_inputs(x)?;
         if slot < MAX_SLOTS {
             return Ok(());
         }
@@ -852,6 +870,16 @@ impl<'m> Model<'m> {
             gate,
         }
     }
+}
+
+/// Refuses inputs that are not finite, or larger than [`LARGEST_INPUT`].
+pub(crate) fn check_inputs(x: &[f32]) -> Result<()> {
+    let largest = check_finite("x", x)?;
+    if largest <= LARGEST_INPUT {
+        return Ok(());
+    }
+    let expected = "inputs between -1e12 and 1e12";
+    Err(Error::OutOfRange { argument: "x", expected, actual: f64::from(largest) })
 }
 
 fn log_odds(rate: f64, clip: f64) -> f64 {

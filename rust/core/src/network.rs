@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
-    kernel::Rows,
+    kernel::{self, Rows},
     lanes::Lanes,
     loss::Loss,
     math,
@@ -17,6 +17,10 @@ use crate::{
 pub const MAX_LAYERS: usize = 16;
 /// The most units a layer can have.
 pub const MAX_UNITS: usize = 4096;
+
+/// Sums that are bounded by this in exact arithmetic are finite: half of what single precision holds, so that
+/// there is room for rounding.
+const SAFE: f64 = 0.5 * f32::MAX as f64;
 
 /// What a hidden unit does with its sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -285,13 +289,59 @@ impl Network {
         Ok(())
     }
 
-    /// Refuses parameters of the wrong number, or that are not finite.
+    /// Refuses parameters of the wrong number, or that are not finite; returns the largest size.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`].
-    pub fn check_parameters(&self, parameters: &[f32]) -> Result<()> {
+    pub fn check_parameters(&self, parameters: &[f32]) -> Result<f32> {
         check_len("parameters", self.n_parameters(), parameters.len())?;
         check_finite("parameters", parameters)
+    }
+
+    /// A size that no sum exceeds, infinite if it is not [`SAFE`], where parameters are at most `parameter` in size and inputs at most `x`: a sum
+    /// of `n` inputs within ±m is within ±`parameter (n m + 1)`.
+    fn largest_sum(&self, parameter: f32, x: f32) -> f64 {
+        let (parameter, mut size) = (f64::from(parameter), f64::from(x));
+        let bounded = matches!(self.hidden, Activation::Tanh | Activation::Sigmoid);
+        let mut largest = 0.0_f64;
+        for &inputs in &self.sizes()[..usize::from(self.count) - 1] {
+            let sum = parameter * (f64::from(inputs) * size + 1.0);
+            if sum.is_nan() || sum > SAFE {
+                return f64::INFINITY;
+            }
+            largest = sum.max(largest);
+            size = if bounded { 1.0 } else { sum };
+        }
+        largest
+    }
+
+    /// Whether no sum overflows with any parameters and inputs of at most these sizes.
+    #[inline]
+    pub(crate) fn cannot_overflow(&self, parameter: f32, x: f32) -> bool {
+        self.largest_sum(parameter, x) <= SAFE
+    }
+
+    /// Refuses finite rows of `x` in which a sum overflows. `largest` and `largest_x` are the largest sizes of
+    /// `parameters` and `x`: nearly always they say that none can.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`].
+    pub(crate) fn check_sums(
+        &self,
+        parameters: &[f32],
+        largest: f32,
+        x: &[f32],
+        largest_x: f32,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        if self.cannot_overflow(largest, largest_x) {
+            return Ok(());
+        }
+        let mut rows = x.chunks_exact(self.n_inputs());
+        match rows.position(|x| !kernel::sums_are_finite(self, parameters, x, scratch)) {
+            Some(row) => Err(Error::Overflow { row }),
+            None => Ok(()),
+        }
     }
 
     /// Writes the predictions for rows of input.
@@ -304,7 +354,7 @@ impl Network {
     /// [`n_units`](Self::n_units); [`many_scratch`](Self::many_scratch) lets rows go side by side.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`]; `output` is then unchanged.
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Overflow`]; `output` is then unchanged.
     pub fn predict(
         &self,
         parameters: &[f32],
@@ -312,11 +362,12 @@ impl Network {
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<()> {
-        self.check_parameters(parameters)?;
+        let largest = self.check_parameters(parameters)?;
         let rows = self.check_rows(x)?;
         check_len("output", rows * self.n_outputs(), output.len())?;
         check_room("scratch", self.n_units(), scratch.len())?;
-        check_finite("x", x)?;
+        let largest_x = check_finite("x", x)?;
+        self.check_sums(parameters, largest, x, largest_x, scratch)?;
         simd::predict(self, parameters, x, output, scratch, true);
         Ok(())
     }
@@ -324,7 +375,8 @@ impl Network {
     /// As [`predict`](Self::predict), reading `x` only once.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict), but after [`Error::NonFinite`] `output` holds nothing of use.
+    /// As [`predict`](Self::predict), but after [`Error::NonFinite`] or [`Error::Overflow`] `output` holds nothing
+    /// of use.
     pub fn predict_once(
         &self,
         parameters: &[f32],
@@ -335,14 +387,16 @@ impl Network {
         if !rows::is_default(self) {
             return self.predict(parameters, x, output, scratch);
         }
-        self.check_parameters(parameters)?;
+        let largest = self.check_parameters(parameters)?;
         let rows = self.check_rows(x)?;
         check_len("output", rows, output.len())?;
         check_room("scratch", self.n_units(), scratch.len())?;
-        if simd::predict(self, parameters, x, output, scratch, true) {
+        let bound = simd::predict(self, parameters, x, output, scratch, true);
+        if self.cannot_overflow(largest, bound) {
             return Ok(());
         }
-        check_finite("x", x)
+        let largest_x = check_finite("x", x)?;
+        self.check_sums(parameters, largest, x, largest_x, scratch)
     }
 
     /// Writes the gradient of the mean loss and returns the loss.
@@ -355,7 +409,7 @@ impl Network {
     /// [`gradient_scratch`](Self::gradient_scratch).
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`], and nothing is written; [`Error::NonFinite`] naming
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Overflow`], and nothing is written; [`Error::NonFinite`] naming
     /// `gradient` if finite numbers were too large for it, which then holds none.
     pub fn gradient(
         &self,
@@ -364,10 +418,11 @@ impl Network {
         gradient: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<f64> {
-        self.check_parameters(parameters)?;
+        let largest = self.check_parameters(parameters)?;
         samples.check_network(self)?;
         check_len("gradient", self.n_parameters(), gradient.len())?;
         check_room("scratch", self.gradient_scratch(), scratch.len())?;
+        samples.check_sums(self, parameters, largest, scratch)?;
         let mut sum = LossSum::default();
         let rows = Rows::First(samples.rows());
         simd::batch_gradient(self, parameters, samples, rows, gradient, scratch, Some(&mut sum));
@@ -378,16 +433,17 @@ impl Network {
     /// The mean loss of the samples from row `first` on; as [`gradient`](Self::gradient), only the loss.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`].
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Overflow`].
     pub fn mean_loss(
         &self,
         parameters: &[f32],
         samples: &Samples<'_>,
         scratch: &mut [f32],
     ) -> Result<f64> {
-        self.check_parameters(parameters)?;
+        let largest = self.check_parameters(parameters)?;
         samples.check_network(self)?;
         check_room("scratch", self.n_units(), scratch.len())?;
+        samples.check_sums(self, parameters, largest, scratch)?;
         Ok(rows::mean_loss(self, parameters, samples, 0, scratch))
     }
 
@@ -426,6 +482,8 @@ pub struct Samples<'a> {
     weights: Option<&'a [f32]>,
     n_inputs: usize,
     n_outputs: usize,
+    largest_x: f32,
+    largest_y: f32,
 }
 
 impl<'a> Samples<'a> {
@@ -454,8 +512,7 @@ impl<'a> Samples<'a> {
             });
         }
         check_len("y", rows * network.n_outputs(), y.len())?;
-        check_finite("x", x)?;
-        check_finite("y", y)?;
+        let (largest_x, largest_y) = (check_finite("x", x)?, check_finite("y", y)?);
         if network.loss() == Loss::BceWithLogits {
             check_range("y", "targets in [0, 1]", y, |v| (0.0..=1.0).contains(&v))?;
         }
@@ -467,7 +524,7 @@ impl<'a> Samples<'a> {
             check_range("sample_weight", "weights from 0 to 1e28", weights, within)?;
         }
         let (n_inputs, n_outputs) = (network.n_inputs(), network.n_outputs());
-        Ok(Self { x, y, weights: sample_weight, n_inputs, n_outputs })
+        Ok(Self { x, y, weights: sample_weight, n_inputs, n_outputs, largest_x, largest_y })
     }
 
     /// How many.
@@ -508,6 +565,38 @@ impl<'a> Samples<'a> {
     pub(crate) fn span(&self, first: usize, rows: usize) -> (&'a [f32], &'a [f32]) {
         let x = &self.x[first * self.n_inputs..][..rows * self.n_inputs];
         (x, &self.y[first * self.n_outputs..][..rows * self.n_outputs])
+    }
+
+    /// As [`Network::cannot_overflow`], for sums and losses.
+    #[inline]
+    pub(crate) fn cannot_overflow(&self, network: &Network, parameter: f32) -> bool {
+        let sum = network.largest_sum(parameter, self.largest_x);
+        let error = sum + f64::from(self.largest_y);
+        sum <= SAFE && (network.loss() == Loss::BceWithLogits || error * error <= SAFE)
+    }
+
+    /// As [`Network::check_sums`], for sums and losses.
+    pub(crate) fn check_sums(
+        &self,
+        network: &Network,
+        parameters: &[f32],
+        largest: f32,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        if self.cannot_overflow(network, largest) {
+            return Ok(());
+        }
+        let first_output = network.n_units() - network.n_outputs();
+        let mut is_finite = |row: usize| {
+            kernel::sums_are_finite(network, parameters, self.x(row), scratch) && {
+                let mut outputs = scratch[first_output..].iter().zip(self.y(row));
+                outputs.all(|(&z, &y)| network.loss().value(z, y).is_finite())
+            }
+        };
+        match (0..self.rows()).find(|&row| !is_finite(row)) {
+            Some(row) => Err(Error::Overflow { row }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn check_network(&self, network: &Network) -> Result<()> {

@@ -159,6 +159,11 @@ impl<'m> Blocks<'m> {
         self.parameters
     }
 
+    /// Every second moment, likewise; nothing if the optimiser has none.
+    pub(crate) fn second(&self) -> &[f32] {
+        if self.moments { self.second } else { &[] }
+    }
+
     pub(crate) fn settle(&mut self) {
         if self.moments {
             optimizer::settle(self.first, self.second);

@@ -54,9 +54,9 @@ pub fn fits(config: &TrainingConfig, samples: &Samples<'_>) -> bool {
 /// each other.
 ///
 /// # Errors
-/// As [`Training`](crate::Training), for any of the persons; [`Error::Shape`] unless they have equally
-/// many samples, [`Error::OutOfRange`] unless the settings [`fits`]. Nothing is then written to
-/// `parameters`.
+/// As [`Training`](crate::Training), for any of the persons, and [`Error::Diverged`] already where a sum might
+/// overflow; [`Error::Shape`] unless they have equally many samples, [`Error::OutOfRange`] unless the settings
+/// [`fits`]. Nothing is then written to `parameters`.
 #[allow(clippy::cast_precision_loss)]
 pub fn train(
     network: &Network,
@@ -174,7 +174,11 @@ pub(crate) fn run<V: Vectors>(
             };
             take_step(&pace.step(), &mut numbers, anchor);
         }
-        if !simd::as_floats(numbers.parameters).iter().all(|value| value.is_finite()) {
+        // Where a sum might overflow nobody looks closer here: alone, each training does.
+        let largest = simd::largest(simd::as_floats(numbers.parameters));
+        let second = simd::largest(simd::as_floats(numbers.second));
+        let safe = |person: &Samples<'_>| person.cannot_overflow(network, largest);
+        if !(second.is_finite() && people.iter().all(safe)) {
             return Err(Error::Diverged { epoch });
         }
         optimizer::settle(simd::as_floats(numbers.first), simd::as_floats(numbers.second));

@@ -1,7 +1,7 @@
 //! One prediction as fast as the machine allows.
 
 use crate::{
-    error::{Error, Result, check_finite},
+    error::{Error, Result},
     lanes::Lanes,
     loss::Loss,
     network::{Activate, Activation, Network, with_usual_activation},
@@ -22,6 +22,8 @@ pub struct Predictor {
     biases_2: [f32; 8],
     weights_3: [f32; 8],
     bias_3: f32,
+    /// The bits of a size up to which inputs cannot make a sum overflow.
+    reach: i32,
 }
 
 impl Predictor {
@@ -30,9 +32,13 @@ impl Predictor {
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`].
     pub fn new(network: &Network, parameters: &[f32]) -> Result<Option<Self>> {
-        network.check_parameters(parameters)?;
+        let largest = network.check_parameters(parameters)?;
         if Shape::of(network) != Some(Shape::DEFAULT) {
             return Ok(None);
+        }
+        let mut reach = f32::MAX;
+        while reach > 0.0 && !network.cannot_overflow(largest, reach) {
+            reach *= 0.5;
         }
         let p = parameters;
         let mut predictor = Self {
@@ -43,6 +49,7 @@ impl Predictor {
             biases_2: [0.0; 8],
             weights_3: [0.0; 8],
             bias_3: p[320],
+            reach: reach.to_bits() as i32,
         };
         for k in 0..16 {
             predictor.biases_1[k] = p[160 + k];
@@ -60,25 +67,49 @@ impl Predictor {
         Ok(Some(predictor))
     }
 
+    /// The parameters that were laid out.
+    fn parameters(&self) -> [f32; 321] {
+        let mut p = [0.0; 321];
+        for k in 0..16 {
+            for i in 0..10 {
+                p[k * 10 + i] = self.weights_1[i][k];
+            }
+            for j in 0..8 {
+                p[176 + j * 16 + k] = self.weights_2[k][j];
+            }
+        }
+        p[160..176].copy_from_slice(&self.biases_1);
+        p[304..312].copy_from_slice(&self.biases_2);
+        p[312..320].copy_from_slice(&self.weights_3);
+        p[320] = self.bias_3;
+        p
+    }
+
     /// The prediction for one row.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`].
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Overflow`].
     #[inline]
     pub fn predict(&self, x: &[f32]) -> Result<f32> {
         let (Some(row), true) = (x.first_chunk(), x.len() == 10) else {
             return Err(Error::Shape { argument: "x", expected: 10, actual: x.len() });
         };
         let prediction = simd::predict_one(self, row);
-        // The kernel marks a row that is not finite by an answer that no probability can be.
-        if prediction.is_nan() {
-            check_finite("x", x)?;
-        }
-        Ok(prediction)
+        // The kernel marks a row that wants a closer look by an answer that no probability can be.
+        if prediction.is_nan() { self.look_closer(row) } else { Ok(prediction) }
+    }
+
+    /// The prediction for a row out of reach, if all sums are finite.
+    #[cold]
+    fn look_closer(&self, row: &[f32; 10]) -> Result<f32> {
+        let network = Network::new(&[10, 16, 8, 1], self.activation, Loss::BceWithLogits)?;
+        let mut prediction = [0.0];
+        network.predict(&self.parameters(), row, &mut prediction, &mut [0.0; 25])?;
+        Ok(prediction[0])
     }
 }
 
-/// The prediction for one row; NaN if the row is not finite.
+/// The prediction for one row; NaN if the row is out of reach.
 #[inline(always)]
 pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
     with_usual_activation!(p.activation, predict_activated::<V>(p, x))
@@ -123,5 +154,5 @@ fn predict_activated<V: Vectors, A: Activate>(p: &Predictor, x: &[f32; 10]) -> f
     }
     let mut prediction = [0.0];
     Loss::BceWithLogits.link(z).store(&mut prediction);
-    if worst < f32::INFINITY.to_bits() as i32 { prediction[0] } else { f32::NAN }
+    if worst <= p.reach { prediction[0] } else { f32::NAN }
 }

@@ -3,6 +3,7 @@
 use crate::{
     kernel::{self, Shared},
     lanes::{Lanes, MAX_WIDTH},
+    math,
     network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
     simd::{self, Vectors},
 };
@@ -14,7 +15,8 @@ pub(crate) fn scratch(network: &Network) -> usize {
 
 /// Writes the prediction of every row of `x`, or, not `linked`, its last sums `z`.
 ///
-/// False if it met a NaN or an infinity in `x`; only the default shape looks.
+/// Returns a size that no number of `x` exceeds, not finite if there is a NaN or an infinity; only the default
+/// shape looks.
 #[inline(always)]
 pub(crate) fn predict<V: Vectors>(
     network: &Network,
@@ -23,13 +25,13 @@ pub(crate) fn predict<V: Vectors>(
     output: &mut [f32],
     scratch: &mut [f32],
     linked: bool,
-) -> bool {
+) -> f32 {
     let (n_inputs, n_units, n_outputs) =
         (network.n_inputs(), network.n_units(), network.n_outputs());
     let rows = x.len() / n_inputs;
-    let (mut done, mut finite) = (0, true);
+    let (mut done, mut bound) = (0, 0.0);
     if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
-        (done, finite) = with_usual_activation!(
+        (done, bound) = with_usual_activation!(
             network.hidden(),
             predict_default::<V::Wide>(parameters, network, x, output, linked)
         );
@@ -66,7 +68,7 @@ pub(crate) fn predict<V: Vectors>(
         }
         done += 1;
     }
-    finite
+    bound
 }
 
 /// Whether a network has the default sizes and one of the usual activations.
@@ -83,11 +85,11 @@ fn predict_default<L: Lanes, A: Activate>(
     x: &[f32],
     output: &mut [f32],
     linked: bool,
-) -> (usize, bool) {
+) -> (usize, f32) {
     let rows = x.len() / 10;
     let mut done = 0;
-    // 0 as long as all inputs are finite, then NaN for good; cheaper than reading them twice.
-    let mut check = L::splat(0.0);
+    // The sum of squares bounds every number; cheaper than reading them twice.
+    let mut squares = L::splat(0.0);
     while done + L::WIDTH <= rows {
         let x = &x[done * 10..][..L::WIDTH * 10];
         // Columns 0 to 7, then 2 to 9: two overlapping squares never read beyond a row.
@@ -98,7 +100,7 @@ fn predict_default<L: Lanes, A: Activate>(
             tail[7],
         ];
         for i in 0..10 {
-            check = inputs[i].mul_add(L::splat(0.0), check);
+            squares = inputs[i].mul_add(inputs[i], squares);
         }
         let z = default_sum::<L, A>(p, &inputs);
         let z = if linked { network.loss().link(z) } else { z };
@@ -106,9 +108,12 @@ fn predict_default<L: Lanes, A: Activate>(
         done += L::WIDTH;
     }
     let mut lanes = [0.0; MAX_WIDTH];
-    check.store(&mut lanes);
-    let rest = kernel::finite(&x[done * 10..rows * 10]);
-    (done, rest && kernel::finite(&lanes[..L::WIDTH]))
+    squares.store(&mut lanes);
+    // Twice, for the rounding of the sums.
+    let most = 2.0 * f32::from_bits(kernel::largest_bits(&lanes[..L::WIDTH]) as u32);
+    let rest = kernel::largest_bits(&x[done * 10..rows * 10]);
+    let bound = kernel::largest_bits(&[math::sqrt_f32(most), f32::from_bits(rest as u32)]);
+    (done, f32::from_bits(bound as u32))
 }
 
 /// The last sum `z` of a network 10-16-8-1, everything in registers.

@@ -137,8 +137,8 @@ pub(crate) fn as_floats<L: Lanes>(vectors: &mut [L]) -> &mut [f32] {
 }
 
 entry_points! {
-    /// [`kernel::all_finite`]
-    fn all_finite(values: &[f32]) -> bool = kernel::all_finite;
+    /// [`kernel::largest`]
+    fn largest(values: &[f32]) -> f32 = kernel::largest;
     /// [`neurons::train`]
     fn train_neurons(
         activation: Activation,
@@ -192,7 +192,7 @@ entry_points! {
         output: &mut [f32],
         scratch: &mut [f32],
         linked: bool,
-    ) -> bool = rows::predict;
+    ) -> f32 = rows::predict;
     /// [`explain::add_coalitions`]
     fn add_coalitions(
         network: &Network,

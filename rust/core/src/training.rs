@@ -155,12 +155,21 @@ impl<'m> Numbers<'m> {
         Self { parts, blocks, anchor }
     }
 
-    fn is_finite(&self) -> bool {
-        match &self.blocks {
-            Some(blocks) => check_finite("parameters", blocks.parameters()),
-            None => check_finite("parameters", self.parts.parameters),
+    /// Whether the parameters, the moments and all sums that they make of the samples are finite.
+    fn are_finite(&mut self, network: &Network, samples: &Samples<'_>) -> bool {
+        let (parameters, second) = match &self.blocks {
+            Some(blocks) => (blocks.parameters(), blocks.second()),
+            None => (&*self.parts.parameters, &*self.parts.second),
+        };
+        let (largest, second) = (simd::largest(parameters), simd::largest(second));
+        if !(largest.is_finite() && second.is_finite()) {
+            return false;
         }
-        .is_ok()
+        if samples.cannot_overflow(network, largest) {
+            return true;
+        }
+        let Parts { parameters, scratch, .. } = self.with_parameters();
+        samples.check_sums(network, parameters, largest, scratch).is_ok()
     }
 
     fn settle(&mut self) {
@@ -311,7 +320,8 @@ impl Training {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::NonFinite`] for an argument, and nothing happened;
-    /// [`Error::Diverged`] if the parameters left the finite numbers, and the training is over.
+    /// [`Error::Diverged`] if the parameters, or sums that they make of the samples, left the finite numbers, and
+    /// the training is over.
     pub fn run(
         &mut self,
         samples: &Samples<'_>,
@@ -405,7 +415,7 @@ impl Training {
     ) -> Result<()> {
         self.epoch += 1;
         self.position = 0;
-        if !numbers.is_finite() {
+        if !numbers.are_finite(&self.network, samples) {
             self.status = Status::Cancelled;
             return Err(Error::Diverged { epoch: self.epoch });
         }

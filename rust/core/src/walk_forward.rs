@@ -7,8 +7,8 @@
 use core::ops::Range;
 
 use crate::{
-    error::{Error, Result, check_finite, check_len, check_room},
-    model::{MAX_TOGETHER, Model, ModelConfig, N_EXPERTS, Outcome, Scratch},
+    error::{Error, Result, check_len, check_room},
+    model::{MAX_TOGETHER, Model, ModelConfig, N_EXPERTS, Outcome, Scratch, check_inputs},
     rates::MAX_SLOTS,
 };
 
@@ -172,7 +172,7 @@ impl History<'_> {
     pub fn check(&self, config: &ModelConfig) -> Result<usize> {
         let n = self.label.len();
         check_len("x", n * config.n_inputs, self.x.len())?;
-        check_finite("x", self.x)?;
+        check_inputs(self.x)?;
         check_len("slot", n, self.slot.len())?;
         check_len("learn_at", n, self.learn_at.len())?;
         let refuse =

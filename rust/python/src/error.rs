@@ -23,7 +23,9 @@ impl From<NativeError> for PyErr {
         let message = error.to_string();
         match error {
             Error::Shape { .. } => ShapeError::new_err(message),
-            Error::NonFinite { .. } | Error::Diverged { .. } => NonFiniteError::new_err(message),
+            Error::NonFinite { .. } | Error::Overflow { .. } | Error::Diverged { .. } => {
+                NonFiniteError::new_err(message)
+            }
             _ => ConfigError::new_err(message),
         }
     }

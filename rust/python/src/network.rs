@@ -80,6 +80,7 @@ fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Res
             Error::NonFinite { argument: "x", index } => {
                 Error::NonFinite { argument: "X", index: first + index }
             }
+            Error::Overflow { row } => Error::Overflow { row: index * TASK_ROWS + row },
             other => other,
         })
     };

@@ -26,7 +26,7 @@ extension InhabitError: LocalizedError {
         case let .shape(argument, expected, actual):
             return "\(argument): expected \(expected) elements, got \(actual)"
         case let .nonFinite(argument):
-            return "\(argument): expected finite numbers, got NaN or infinity"
+            return "\(argument): expected finite numbers, got NaN, infinity, or too large ones"
         case let .config(argument, reason):
             return "\(argument): \(reason)"
         case let .event(reason): return "event: \(reason)"
