@@ -276,10 +276,9 @@ def test_a_log_holds_one_person(write, log):
         HEADER + "ann,run,2026-03-01T06:00Z,x,\nbob,run,2026-03-01T07:00Z,x,\n"
         "ann,run,2026-03-02T06:00Z,x,\n"
     )
-    report = import_records(log, importers.read_csv(path))
-    assert (report.added, report.bad) == (2, 1)
-    assert report.bad_rows[0].line == 3
-    assert "'bob' is another person than 'ann'" in report.bad_rows[0].reason
+    with pytest.raises(ImportFailure, match="of one person, got those of 2: 'ann', 'bob'; name"):
+        import_records(log, importers.read_csv(path))
+    assert log.count() == 0
     with EventLog(":memory:") as other:
         report = import_records(other, importers.read_csv(path), user="bob")
         assert (report.added, report.others, report.bad) == (1, 2, 0)
@@ -287,6 +286,20 @@ def test_a_log_holds_one_person(write, log):
     assert report.bad_rows == (BadRow(9, "because"),)
     assert {user: len(events) for user, events in columns.items()} == {"ann": 2, "bob": 1}
     assert report.added == 3
+
+
+def test_a_second_person_undoes_what_was_kept_of_the_first(log):
+    row = EventRow.checked("x", datetime(2026, 3, 1, tzinfo=UTC))
+    users = ["ann"] * 12_000 + [f"user{n}" for n in range(8)]
+    records = [
+        importers.Record(n, user, row._replace(id=str(n), occurred_at_us=row.occurred_at_us - n))
+        for n, user in enumerate(users)
+    ]
+    with pytest.raises(ImportFailure, match="got those of 9: 'ann', 'user0', .* and 4 more"):
+        import_records(log, records)
+    assert log.count() == 0
+    assert import_records(log, records, user="ann").others == 8
+    assert log.count() == 12_000
 
 
 def test_progress_and_transactions_by_the_batch(log):

@@ -31,6 +31,7 @@ from inhabit.cli._common import (
 from inhabit.events import EventLog
 from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
+from inhabit.importers.records import name_some
 from inhabit.moments import Schedule, Window
 from inhabit.personalizer import default_home
 from inhabit.samples import samples
@@ -146,10 +147,9 @@ def _expect_one_person(file: Path) -> None:
     rows = importers.read_file(file)
     users = sorted({row.user for row in rows if isinstance(row, importers.Record)})
     if len(users) > 1:
-        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
         raise click.UsageError(
             f"{file} holds the events of {len(users)} people; say whose to take with --user: "
-            f"{', '.join(map(repr, users[:5]))}{more}"
+            f"{name_some(users)}"
         )
 
 

@@ -6,14 +6,14 @@ from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from inhabit.events import EventColumns, EventRow
 from inhabit.exceptions import EventError, ImportFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from inhabit.events import EventLog
@@ -91,13 +91,12 @@ def import_records(
 ) -> ImportReport:
     """Put records into a log; return what became of them.
 
-    A log holds one person's events. The records' user is who comes first, or
-    `user`; records of others are bad rows in the first case and left out in
-    the second.
+    A log holds one person's events: from records of several people, `user`
+    says whose to take.
 
-    Every 10,000 records are a transaction of their own: a long import keeps
-    what it has acknowledged, lets other writers in, and can be repeated. With
-    `strict`, all of it is one transaction.
+    With `user`, every 10,000 records are a transaction of their own: a long
+    import keeps what it has acknowledged, lets other writers in, and can be
+    repeated. Without, or with `strict`, all of it is one transaction.
 
     Parameters
     ----------
@@ -105,7 +104,7 @@ def import_records(
     records : iterable of Record or BadRow
         From one of the readers of `inhabit.importers`.
     user : str, optional
-        Whose events to take from a file with several people.
+        Whose events to take; those of others are left out.
     strict : bool, default False
         Keep nothing at all if a single row is bad.
     progress : callable, optional
@@ -114,13 +113,14 @@ def import_records(
     Raises
     ------
     ImportFailure
-        If `strict` and a row is bad, or the reader cannot read its source.
+        If the records are of several people and `user` is not given, `strict`
+        and a row is bad, or the reader cannot read its source.
     """
     bad = _Bad(strict=strict)
     read = added = known = others = 0
     remaining = iter(records)
     whose = user
-    with log.transaction() if strict else nullcontext():
+    with log.transaction() if strict or user is None else nullcontext():
         while batch := list(islice(remaining, _BATCH)):
             read += len(batch)
             good: list[Record] = []
@@ -135,7 +135,7 @@ def import_records(
                 elif user is not None:
                     others += 1
                 else:
-                    bad.add(BadRow(record.line, _another_person(record.user, whose)))
+                    raise _several_people(chain(batch, remaining), whose)
             new, refused = log.merge_rows([record.row for record in good])
             line_of = {id(record.row): record.line for record in good} if refused else {}
             for row in refused:
@@ -154,11 +154,18 @@ def import_records(
     )
 
 
-def _another_person(user: str, whose: str) -> str:
-    return (
-        f"user {user!r} is another person than {whose!r}, whose events these are: one log holds "
-        "one person. Say which user to import"
+def _several_people(records: Iterable[Record | BadRow], first: str) -> ImportFailure:
+    users = sorted({first, *(record.user for record in records if isinstance(record, Record))})
+    return ImportFailure(
+        f"user: expected the events of one person, got those of {len(users)}: {name_some(users)}; "
+        "name the user whose to take"
     )
+
+
+def name_some(users: Sequence[str]) -> str:
+    """Name the first few of many users."""
+    more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+    return f"{', '.join(map(repr, users[:5]))}{more}"
 
 
 def _already_taken(row: EventRow) -> str:
