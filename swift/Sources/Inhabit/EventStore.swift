@@ -25,7 +25,15 @@ public protocol EventStore: Sendable {
     func append(_ decision: StoredDecision) throws
 
     /// The decisions about a subject made at or after an instant (microseconds since 1970), in order.
-    func decisions(subject: String, since: Int64) throws -> [StoredDecision]
+    ///
+    /// - Parameter openOnly: only those whose outcome is not joined yet.
+    func decisions(subject: String, since: Int64, openOnly: Bool) throws -> [StoredDecision]
+
+    /// Joins outcomes to decisions, by ``StoredDecision/id``; the number that were joined.
+    ///
+    /// ``Label/unknown`` will never be known. An outcome that is joined already stays as it is.
+    @discardableResult
+    func setOutcomes(_ outcomes: [Int64: Label]) throws -> Int
 
     /// The small text stored under a key, such as what makes this home's chance differ from others'.
     func fact(_ key: String) throws -> String?
@@ -33,7 +41,11 @@ public protocol EventStore: Sendable {
     /// Stores a small text under a key, unless there is one already; what is stored now.
     func setFact(_ key: String, _ value: String) throws -> String
 
-    /// Deletes events for good, and every decision they can have told of; the number of events that are gone.
+    /// Deletes events for good; the number of events that are gone.
+    ///
+    /// Decisions follow: those of the subject and the range are deleted. Others made since an event that is now
+    /// forgotten stay in the history of what was done, without probability, reasons and features; outcomes that it
+    /// may have decided are open again. A query for everything also deletes the facts.
     @discardableResult
     func forget(_ query: EventQuery) throws -> Int
 
@@ -45,6 +57,11 @@ public protocol EventStore: Sendable {
 
 extension EventStore {
     public func releaseLocks() {}
+
+    /// The decisions about a subject made at or after an instant (microseconds since 1970), in order.
+    public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
+        try decisions(subject: subject, since: since, openOnly: false)
+    }
 }
 
 /// Which events: all of them, until properties are set.
@@ -79,19 +96,33 @@ public struct EventQuery: Hashable, Sendable {
         if let recordedBefore, event.recordedAt >= recordedBefore { return false }
         return true
     }
+
+    /// Whether it names a subject and a range of time, or everything, and nothing else.
+    var isRange: Bool { types == nil && recordedBefore == nil }
+
+    /// Whether a decision is about the same subject and range of time.
+    func matches(_ stored: StoredDecision) -> Bool {
+        let at = stored.decision.at.microseconds
+        return stored.subject == subject ?? stored.subject && at >= since ?? .min && at < until ?? .max
+    }
 }
 
 /// A decision as a store keeps it.
 public struct StoredDecision: Hashable, Sendable {
+    /// Given by the store.
+    public internal(set) var id: Int64?
     public var subject: String
+    /// What was decided. Once an event that it rested on is forgotten, its probability is 0 and means nothing.
     public var decision: Decision
     /// Index of the moment in the schedule.
     public var slot: Int
     /// When the target may happen, in microseconds of UTC since 1970.
     public var windowStart: Int64
     public var windowEnd: Int64
-    /// The features it rests on.
+    /// The features it rests on; none once an event that they rested on is forgotten.
     public var features: [Float]
+    /// What came of the window: ``Label/unknown`` will never be known, `nil` is not joined yet.
+    public internal(set) var outcome: Label?
 
     public init(
         subject: String, decision: Decision, slot: Int, windowStart: Int64, windowEnd: Int64, features: [Float]
@@ -105,12 +136,23 @@ public struct StoredDecision: Hashable, Sendable {
     }
 }
 
+extension StoredDecision {
+    /// Takes away what rested on an event that is forgotten.
+    fileprivate mutating func blank() {
+        decision = Decision(
+            action: decision.action, probability: 0, reasons: [], propensity: decision.propensity,
+            generation: decision.generation, zone: decision.zone, at: decision.at)
+        features = []
+    }
+}
+
 /// Events in memory, for tests and previews.
 public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     private let lock = NSLock()
     private var byID: [String: UserEvent] = [:]
     private var ordered: [UserEvent] = []
     private var made: [StoredDecision] = []
+    private var lastDecision: Int64 = 0
     private var facts: [String: String] = [:]
 
     public init() {}
@@ -138,12 +180,27 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     }
 
     public func append(_ decision: StoredDecision) throws {
-        lock.withLock { made.append(decision) }
+        lock.withLock {
+            lastDecision += 1
+            made.append(decision)
+            made[made.count - 1].id = lastDecision
+        }
     }
 
-    public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
+    public func decisions(subject: String, since: Int64, openOnly: Bool) throws -> [StoredDecision] {
         lock.withLock {
-            made.filter { $0.subject == subject && $0.decision.at.microseconds >= since }
+            made.filter {
+                $0.subject == subject && $0.decision.at.microseconds >= since && !(openOnly && $0.outcome != nil)
+            }
+        }
+    }
+
+    @discardableResult
+    public func setOutcomes(_ outcomes: [Int64: Label]) throws -> Int {
+        lock.withLock {
+            let open = made.indices.filter { made[$0].outcome == nil && outcomes[made[$0].id ?? 0] != nil }
+            for index in open { made[index].outcome = outcomes[made[index].id ?? 0] }
+            return open.count
         }
     }
 
@@ -174,10 +231,15 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
             let doomed = ordered.filter(query.matches)
             for event in doomed { byID[event.id] = nil }
             ordered.removeAll(where: query.matches)
-            made.removeAll { stored in
-                doomed.contains {
-                    let concerns = $0.subject.isEmpty || $0.subject == stored.subject
-                    return concerns && stored.decision.at.microseconds >= $0.recordedAt
+            if query.isRange { made.removeAll(where: query.matches) }
+            if query == EventQuery() { facts = [:] }
+            for index in made.indices {
+                let about = doomed.filter { $0.subject.isEmpty || $0.subject == made[index].subject }
+                if let known = about.map(\.recordedAt).min(), made[index].decision.at.microseconds >= known {
+                    made[index].blank()
+                }
+                if let first = about.map(\.occurredAt.microseconds).min(), made[index].windowEnd > first {
+                    made[index].outcome = nil
                 }
             }
             return doomed.count

@@ -214,6 +214,33 @@ public actor Personalizer {
         }
     }
 
+    /// Joins the outcomes of decisions whose windows have closed; how many were joined.
+    ///
+    /// A training does so itself.
+    ///
+    /// - Throws: ``InhabitError/storage(_:)``
+    @discardableResult
+    public func observe() throws -> Int {
+        let now = clock().microseconds
+        let closed = try store.decisions(subject: subject, since: .min, openOnly: true)
+            .filter { $0.windowEnd + target.grace <= now }
+        guard let first = closed.map(\.windowStart).min(), let last = closed.map(\.windowEnd).max() else { return 0 }
+        var query = EventQuery(subject: subject)
+        query.types = [target.type, target.skipType].compactMap { $0 }
+        (query.since, query.until) = (first, last)
+        let events = try store.events(query)
+        let happened = Happenings(events, type: target.type, subjects: [subject])
+        let skipped = Happenings(events, type: target.skipType, subjects: [subject])
+        var outcomes: [Int64: Label] = [:]
+        for decision in closed {
+            guard let id = decision.id else { continue }
+            let (start, end) = (decision.windowStart, decision.windowEnd)
+            let evidence = Evidence(target, happened: happened, skipped: skipped, from: start, to: end)
+            outcomes[id] = evidence.label(asOf: now)
+        }
+        return try store.setOutcomes(outcomes)
+    }
+
     /// The policy, with a seed of this home and subject if it explores and has none.
     private func ownPolicy() throws -> DecisionPolicy {
         guard settings.policy.explore > 0, settings.policy.seed == nil else { return settings.policy }
@@ -276,6 +303,7 @@ public actor Personalizer {
         guard !isTraining else { return try result(.cancelled, of: nil) }
         isTraining = true
         defer { isTraining = false }
+        try observe()
         let began = forgettings
         var metronome = Metronome(deadline: deadline, pace: pace)
         var walk = try Walk(samples(), prior: prior, start: furthest())

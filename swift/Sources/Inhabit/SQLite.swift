@@ -137,6 +137,8 @@ final class SQLiteConnection {
 
 extension SQLiteConnection.Value {
     static func optional(_ value: Double?) -> Self { value.map(Self.real) ?? .null }
+    static func optional(_ value: Int64?) -> Self { value.map(Self.integer) ?? .null }
+    static func optional(_ value: String?) -> Self { value.map(Self.text) ?? .null }
 
     var text: String {
         if case let .text(text) = self { return text }

@@ -139,16 +139,32 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
+    public func decisions(subject: String, since: Int64, openOnly: Bool) throws -> [StoredDecision] {
         let rows = try withConnection {
             try $0.run(
                 """
                 SELECT at_us, utc_offset_s, slot, window_start_us, window_end_us, action, probability, propensity,
-                generation, reasons, features, zone
-                FROM decisions WHERE subject = ? AND at_us >= ? AND probability IS NOT NULL ORDER BY at_us, id
+                generation, reasons, features, zone, id, outcome
+                FROM decisions WHERE subject = ? AND at_us >= ? \(openOnly ? "AND outcome IS NULL" : "")
+                ORDER BY at_us, id
                 """, [.text(subject), .integer(since)])
         }
         return try rows.map { try Self.decision(subject, $0) }
+    }
+
+    @discardableResult
+    public func setOutcomes(_ outcomes: [Int64: Label]) throws -> Int {
+        try withConnection { connection in
+            try connection.transaction {
+                let before = connection.totalChanges
+                for (id, outcome) in outcomes {
+                    try connection.run(
+                        "UPDATE decisions SET outcome = ? WHERE id = ? AND outcome IS NULL",
+                        [.integer(Int64(outcome.rawValue)), .integer(id)])
+                }
+                return Int(connection.totalChanges - before)
+            }
+        }
     }
 
     private static func decision(_ subject: String, _ row: [SQLiteConnection.Value]) throws -> StoredDecision {
@@ -166,9 +182,12 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
             let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) }
             return Float(bitPattern: bits)
         }
-        return StoredDecision(
+        var stored = StoredDecision(
             subject: subject, decision: decision, slot: Int(row[2].integer), windowStart: row[3].integer,
             windowEnd: row[4].integer, features: features)
+        stored.id = row[12].integer
+        if case let .integer(outcome) = row[13] { stored.outcome = Label(rawValue: Int8(outcome)) }
+        return stored
     }
 
     @discardableResult
@@ -180,7 +199,9 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
                 try connection.run("DELETE FROM doomed")
                 try connection.run("INSERT INTO doomed SELECT events.id FROM \(condition.sql)", condition.parameters)
                 let gone = try connection.integer("SELECT count(*) FROM doomed")
+                if query.isRange { try forgetDecisions(query, in: connection) }
                 for statement in Self.forgetDoomed { try connection.run(statement) }
+                if query == EventQuery() { try connection.run("DELETE FROM meta") }
                 return Int(gone)
             }
             // Freed pages and the write-ahead log would still hold the bytes.
@@ -190,17 +211,26 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    /// Deletes what a doomed event told: itself, later decisions that may rest on it, outcomes it may have decided.
+    /// Deletes the decisions about the subject in the range of time.
+    private func forgetDecisions(_ query: EventQuery, in connection: SQLiteConnection) throws {
+        try connection.run(
+            """
+            DELETE FROM decisions WHERE subject = coalesce(?, subject)
+            AND at_us >= coalesce(?, at_us) AND at_us < coalesce(?, at_us + 1)
+            """, [.optional(query.subject), .optional(query.since), .optional(query.until)])
+    }
+
+    /// Deletes doomed events, blanks the decisions that may rest on one, opens the outcomes that one may have decided.
     private static let forgetDoomed = [
         """
-        DELETE FROM decisions WHERE EXISTS (
-          SELECT TRUE FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
-          WHERE s.name IN ('', decisions.subject) AND decisions.at_us >= recorded_at_us)
+        UPDATE decisions SET probability = NULL, features = NULL, reasons = '[]' WHERE at_us >= (
+          SELECT min(recorded_at_us) FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
+          WHERE s.name IN ('', decisions.subject))
         """,
         """
-        UPDATE decisions SET outcome = NULL WHERE EXISTS (
-          SELECT TRUE FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
-          WHERE s.name IN ('', decisions.subject) AND window_end_us > occurred_at_us)
+        UPDATE decisions SET outcome = NULL WHERE window_end_us > (
+          SELECT min(occurred_at_us) FROM doomed JOIN events USING (id) JOIN subjects s ON s.id = events.subject
+          WHERE s.name IN ('', decisions.subject))
         """,
         "DELETE FROM events WHERE id IN (SELECT id FROM doomed)",
         "DROP TABLE doomed",

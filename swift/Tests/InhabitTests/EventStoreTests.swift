@@ -50,26 +50,55 @@ class EventStoreLaws: XCTestCase {
         let stored = decision(about: "run", at: march(4, 18, utcOffset: 3600))
         try store.append(stored)
         try store.append(decision(about: "read", at: march(4, 18)))
-        XCTAssertEqual(try store.decisions(subject: "run", since: march(4, 0).microseconds), [stored])
+        let found = try XCTUnwrap(store.decisions(subject: "run", since: march(4, 0).microseconds).first)
+        XCTAssertEqual(found.decision, stored.decision)
+        XCTAssertEqual(found.features, stored.features)
+        XCTAssertEqual([found.windowStart, found.windowEnd], [stored.windowStart, stored.windowEnd])
+        XCTAssertEqual(found.slot, stored.slot)
+        XCTAssertNil(found.outcome)
         XCTAssertEqual(try store.decisions(subject: "run", since: march(5, 0).microseconds), [])
     }
 
-    func testForgettingTakesTheDecisionsThatKnew() throws {
+    func testForgettingARangeTakesItsDecisionsAndBlanksThoseThatKnew() throws {
         let store = try makeStore()
         let doomed = try event(.habitCompleted, 2, subject: "run")
         let kept = try event(.habitCompleted, 1, subject: "run")
         try store.append([doomed, kept])
-        let before = decision(about: "run", at: march(1, 18))
-        try store.append(before)
-        try store.append(decision(about: "run", at: march(3, 18)))
-        let other = decision(about: "read", at: march(3, 18))
-        try store.append(other)
-        var query = EventQuery()
-        query.since = march(2, 0).microseconds
+        for (day, subject) in [(1, "run"), (2, "run"), (4, "run"), (4, "read")] {
+            try store.append(decision(about: subject, at: march(day, 18)))
+        }
+        let all = try store.decisions(subject: "run", since: .min)
+        XCTAssertEqual(try store.setOutcomes([all[0].id!: .positive, all[2].id!: .negative]), 2)
+        XCTAssertEqual(try store.setOutcomes([all[0].id!: .negative]), 0, "what is joined stays")
+
+        var query = EventQuery(subject: "run")
+        query.exactSubject = true
+        (query.since, query.until) = (march(2, 0).microseconds, march(3, 0).microseconds)
         XCTAssertEqual(try store.forget(query), 1)
         XCTAssertEqual(try store.events(EventQuery()), [kept])
-        XCTAssertEqual(try store.decisions(subject: "run", since: 0), [before])
-        XCTAssertEqual(try store.decisions(subject: "read", since: 0), [other])
+        let left = try store.decisions(subject: "run", since: .min)
+        XCTAssertEqual(left.map(\.id), [all[0].id, all[2].id], "the day's decision is gone")
+        XCTAssertEqual(left[0].decision, all[0].decision)
+        XCTAssertEqual(left[0].outcome, .positive)
+        // That of the 4th still says what was done, but not why; and what came of it is open again.
+        XCTAssertEqual(left[1].decision.action, all[2].decision.action)
+        XCTAssertEqual(left[1].decision.probability, 0)
+        XCTAssertEqual(left[1].decision.reasons, [])
+        XCTAssertEqual(left[1].features, [])
+        XCTAssertNil(left[1].outcome)
+        let other = try XCTUnwrap(store.decisions(subject: "read", since: .min).first)
+        XCTAssertEqual(other.decision.probability, 0.25, "of another subject's event it knew nothing")
+        XCTAssertEqual(try store.decisions(subject: "run", since: .min, openOnly: true).map(\.id), [all[2].id])
+    }
+
+    func testForgettingEverythingTakesEverything() throws {
+        let store = try makeStore()
+        try store.append([try event(.habitCompleted, 2, subject: "run")])
+        try store.append(decision(about: "run", at: march(1, 18)))
+        _ = try store.setFact("last_training:run", "yesterday")
+        XCTAssertEqual(try store.forget(EventQuery()), 1)
+        XCTAssertEqual(try store.decisions(subject: "run", since: .min), [])
+        XCTAssertNil(try store.fact("last_training:run"))
     }
 
     func testTellsHowTheClockChanged() throws {

@@ -152,6 +152,44 @@ final class PersonalizerTests: XCTestCase {
         XCTAssertNotEqual(run, elsewhere)
     }
 
+    func testOutcomesAreJoinedWhenTheWindowHasClosed() async throws {
+        let (home, clock) = (try temporaryFolder(), TestClock(march(2, 18)))
+        let me = try Personalizer.open(subject: "run", home: home, clock: { clock.now })
+        let store = try SQLiteEventStore(url: home.appendingPathComponent("events.sqlite3"))
+        for day in [2, 3] {
+            clock.now = march(day, 18)
+            _ = try await me.decide()
+            clock.now = march(day, 20)
+            if day == 2 { try await me.record(.habitCompleted) }
+        }
+        clock.now = march(3, 23)
+        var joined = try await me.observe()
+        XCTAssertEqual(joined, 1, "the second window is open")
+        clock.now = march(4, 9)
+        _ = try await me.train()
+        joined = try await me.observe()
+        XCTAssertEqual(joined, 0, "the training has joined it")
+        XCTAssertEqual(try store.decisions(subject: "run", since: .min).map(\.outcome), [.positive, .negative])
+    }
+
+    func testSettingsOutsideTheirRangeAreRefused() throws {
+        func refuses(_ change: (inout Target) -> Void, line: UInt = #line) throws {
+            var settings = Personalizer.Settings()
+            settings.target.once = false
+            change(&settings.target)
+            let folder = try temporaryFolder()
+            XCTAssertThrowsError(
+                try Personalizer(
+                    subject: "run", store: InMemoryEventStore(), generations: folder, settings: settings),
+                line: line
+            ) { XCTAssertTrue($0 is InhabitError, line: line) }
+        }
+        try refuses { $0.window = .duration(microseconds: 0) }
+        try refuses { $0.window = .duration(microseconds: Window.longest + 1) }
+        try refuses { $0.skipType = $0.type }
+        try refuses { $0.grace = -1 }
+    }
+
     func testForgettingIsExact() async throws {
         let events = try self.events(days: 60)
         let since = march(40, 0)
