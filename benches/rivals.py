@@ -57,6 +57,7 @@ BARS = {
     | {"scikit-learn": 200, "torch": 300},
     "people": {"limit": 1 / 1.25, "one core": 1.8, "scikit-learn": 300}
     | {"numba": 9, "torch": 9, "jax": 9},
+    "price": {"fast-math": 1 / 1.10},
     "reasons": {"predict_many": 1 / 2.0},
     "year": {"one training": 1 / 100},
     "years": {"one core": 1.8},
@@ -74,6 +75,7 @@ class Bench:
         self.y = (rng.random(ROWS) < self.X[:, 0]).astype(np.float32)
         self.order = np.tile(np.arange(ROWS, dtype=np.uint32), (EPOCHS, 1))
         self.network = Network(seed=1)
+        self.learner = self.network.copy()  # the one that is trained
         self.start = self.network.parameters
         self.limit = limit_of_the_machine.load()
         if self.limit:
@@ -87,6 +89,9 @@ class Bench:
         yield self.reasons()
         yield self.training("adam")
         yield self.training("sgd")
+        if self.limit:
+            yield self.price("adam")
+            yield self.price("sgd")
         yield self.year()
 
     def all_cores(self, people: int) -> Iterator[Table]:
@@ -143,25 +148,35 @@ class Bench:
 
     def train(self, config: TrainingConfig) -> np.ndarray:
         """Train from the start; return the parameters."""
-        self.network.parameters = self.start
-        return train(self.network, self.X, self.y, config).parameters
+        self.learner.parameters = self.start
+        return train(self.learner, self.X, self.y, config).parameters
+
+    def by_hand(self, limit, optimizer: str) -> np.ndarray:
+        """Train from the start by the limit; return the parameters."""
+        flat = self.start.copy()
+        limit.train(flat, self.X, self.y, self.order, int(optimizer == "adam"), RATE)
+        return flat
+
+    def price(self, optimizer: str) -> Table:
+        """What the same bits everywhere cost, in C: the compiler's fast-math beside it."""
+        fast = limit_of_the_machine.load(limit_of_the_machine.FAST_MATH)
+        exact = self.by_hand(self.limit, optimizer)
+        np.testing.assert_allclose(self.by_hand(fast, optimizer), exact, atol=1e-4)
+        cases = [
+            Case("the same bits", lambda: self.by_hand(self.limit, optimizer)),
+            Case("fast-math", lambda: self.by_hand(fast, optimizer)),
+        ]
+        return Table(f"The price of the same bits, {optimizer}", "us", cases, BARS["price"])
 
     def training(self, optimizer: str) -> Table:
         config = TrainingConfig(optimizer, RATE)
         plain = config.replace(shuffle=False)
         expected = self.train(plain)
-        self.network.parameters = self.start
         cases = [Case("inhabit", lambda: self.train(config))]
         cases.append(Case("inhabit, without shuffling", lambda: self.train(plain)))
         if self.limit:
-
-            def by_hand() -> np.ndarray:
-                flat = self.start.copy()
-                adam = int(optimizer == "adam")
-                self.limit.train(flat, self.X, self.y, self.order, adam, RATE)
-                return flat
-
-            assert same_bits(by_hand(), expected)
+            assert same_bits(self.by_hand(self.limit, optimizer), expected)
+            by_hand = lambda: self.by_hand(self.limit, optimizer)  # noqa: E731
             cases.append(Case(f"{THE_LIMIT}, without shuffling", by_hand))
         task = rival.Task(self.start, self.X, self.y, self.order, optimizer, RATE)
         for name, function in rival.do("training", task).items():
