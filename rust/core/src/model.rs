@@ -20,11 +20,12 @@
 use crate::{
     Loss, Optimizer, calibration,
     error::{Error, Result, check_finite, check_len, check_room},
-    gate, kernel,
+    gate,
     logistic::{self, Gaussian},
     math, mixture,
     network::{Activation, Network, Samples},
     rates::{self, DECAYS, MAX_SLOTS, Rates},
+    simd,
     training::{self, Training, TrainingConfig},
 };
 
@@ -793,9 +794,9 @@ impl<'m> Model<'m> {
         let mut input = [0.0; MAX_INPUTS];
         let input = &mut input[..x.len()];
         self.write_network_input(x, input);
-        let mut scratch = [0.0; MAX_NETWORK_UNITS];
-        kernel::forward::<f32, _>(network, kernel::Shared(parameters), input, &mut scratch);
-        f64::from(scratch[network.n_units() - 1])
+        let (mut z, mut scratch) = ([0.0], [0.0; MAX_NETWORK_UNITS]);
+        simd::predict(network, parameters, input, &mut z, &mut scratch, false);
+        f64::from(z[0])
     }
 
     fn write_network_input(&self, x: &[f32], out: &mut [f32]) {
