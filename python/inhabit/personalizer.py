@@ -363,7 +363,7 @@ class Personalizer:
                 for decision in self.log.decisions(self.subject, open_only=True)
                 if decision.window_end_us + self._questions.target.grace_us <= now_us
             ]
-            if not closed:
+            if not (closed and self.log.writable):
                 return 0
             start = np.array([decision.window_start_us for decision in closed], dtype=np.int64)
             end = np.array([decision.window_end_us for decision in closed], dtype=np.int64)
@@ -550,10 +550,10 @@ class Personalizer:
         """Give a policy that explores a seed of this home and subject, if it has none."""
         if policy.explore == 0.0 or policy.seed is not None:
             return policy
-        with self.log.transaction():
-            salt = self.log.get_meta("salt")
-            if salt is None:
-                salt = secrets.token_hex(16)
+        salt = self.log.get_meta("salt")
+        if salt is None:
+            with self.log.transaction():
+                salt = self.log.get_meta("salt") or secrets.token_hex(16)
                 self.log.set_meta("salt", salt)
         digest = sha256(f"{salt}\n{self.subject}".encode()).digest()
         return replace(policy, seed=int.from_bytes(digest[:8], "little"))

@@ -55,7 +55,7 @@ records = (
     Record(minute, "", EventRow.checked("app_opened", start + timedelta(minutes=minute)))
     for minute in itertools.count()
 )
-import_records(EventLog(sys.argv[1]), records, progress=lambda read: print(read, flush=True))
+import_records(EventLog(sys.argv[1]), records, user="", progress=lambda n: print(n, flush=True))
 """
 
 

@@ -128,7 +128,8 @@ def _one_line() -> Iterator[None]:
         help_ = "" if error.ctx is None else f"; see {error.ctx.command_path} --help"
         raise _Misuse(f"{error.format_message().rstrip('.')}{help_}") from error
     except InhabitError as error:
-        raise _OneLine(str(error)) from error
+        # What an error of the operating system says, without its number.
+        raise _OneLine(getattr(error, "strerror", None) or str(error)) from error
     except OverflowError as error:
         raise _OneLine("a time or a duration is out of range; nothing was done") from error
     except OSError as error:

@@ -119,8 +119,8 @@ def import_(
     times are ISO 8601 with offset. Importing the same file twice adds nothing.
     """
     records = _records(file, loop_habits, git, author=author, subject=subject)
-    if user is None and file is not None:
-        _expect_one_person(file)
+    if user is None:
+        user = "" if file is None else _only_person(file)
     place = home or default_home()
     with EventLog(place / "events.sqlite3") as log, progress_bar(quiet=as_json) as bar:
         task = bar.add_task("reading", total=None)
@@ -142,8 +142,8 @@ def import_(
     emit({**counted, "bad_rows": bad}, text, as_json=as_json)
 
 
-def _expect_one_person(file: Path) -> None:
-    """Ask whose events to take from a file of several people, before any of them is taken."""
+def _only_person(file: Path) -> str:
+    """Return whose events a file holds; ask if they are several people's, before any is taken."""
     rows = importers.read_file(file)
     users = sorted({row.user for row in rows if isinstance(row, importers.Record)})
     if len(users) > 1:
@@ -151,6 +151,7 @@ def _expect_one_person(file: Path) -> None:
             f"{file} holds the events of {len(users)} people; say whose to take with --user: "
             f"{name_some(users)}"
         )
+    return users[0] if users else ""
 
 
 def _records(

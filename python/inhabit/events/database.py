@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -32,12 +33,16 @@ SETTINGS: Final = (
     "trusted_schema = OFF",
 )
 
+_READING: Final = ("query_only = ON", "temp_store = MEMORY", "trusted_schema = OFF")
+
+_UNWRITABLE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
+
 _ADVICE: Final = {
     sqlite3.SQLITE_FULL: "the disk is full, nothing of this call was kept: free some space and "
     "repeat it",
     sqlite3.SQLITE_BUSY: "another process is writing, nothing of this call was kept: repeat it, "
     "or open the log with a longer timeout_s",
-    sqlite3.SQLITE_READONLY: "the file is read-only",
+    sqlite3.SQLITE_READONLY: "the file, or its folder, is read-only",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: look at its path and permissions",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database, so no event log",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
@@ -47,8 +52,9 @@ _ADVICE: Final = {
 class Database:
     """One SQLite file, opened when needed, used by one thread at a time.
 
-    Everything that SQLite or the operating system complains of becomes a
-    `StorageError` that says what to do.
+    A file that cannot be written is opened to be read. Everything that SQLite
+    or the operating system complains of becomes a `StorageError` that says
+    what to do.
     """
 
     def __init__(self, path: str | os.PathLike[str], timeout_s: float) -> None:
@@ -66,6 +72,7 @@ class Database:
         self._times_opened = 0
         self._depth = 0
         self._closed = False
+        self._unwritable: str | None = None  # why the file is only open to be read
         with self._lock, self._errors():
             self._open()
 
@@ -91,7 +98,7 @@ class Database:
         of a transaction is never what its author meant.
         """
         with self._lock, self._errors():
-            connection = self._open()
+            connection = self._open_to_write()
             if self._depth == 0:
                 connection.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -112,6 +119,13 @@ class Database:
     def _still_in(connection: sqlite3.Connection) -> None:
         if not connection.in_transaction:
             raise StorageError("an inner block failed, so nothing of this transaction is kept")
+
+    @property
+    def writable(self) -> bool:
+        """Whether the file was opened to be written."""
+        with self._lock, self._errors():
+            self._open()
+            return self._unwritable is None
 
     def revision(self) -> tuple[int, int, int]:
         """Something that differs once anything in the file may have changed."""
@@ -135,7 +149,7 @@ class Database:
         with self._lock, self._errors():
             if self._depth:
                 raise StorageError("purge cannot run inside a transaction: leave it first")
-            self._purge(self._open())
+            self._purge(self._open_to_write())
 
     def _purge(self, connection: sqlite3.Connection) -> None:
         try:
@@ -203,27 +217,76 @@ class Database:
             return self._connection
         if self._closed:
             raise StorageError(f"{self.path}: this log is closed: open a new one")
+        self._unwritable = None
+        try:
+            self._connection = self._connect_to_write()
+        except (OSError, sqlite3.Error) as error:
+            if self._in_memory or not _is_unwritable(error) or not Path(self.path).is_file():
+                raise
+            self._connection = self._connect_to_read()
+            self._unwritable = getattr(error, "strerror", None) or str(error)
+        self._times_opened += 1
+        return self._connection
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        connection = self._open()
+        if self._unwritable is not None:
+            raise StorageError(
+                f"{self.path} can be read but not written ({self._unwritable}): change its "
+                "permissions, or copy the whole folder to where it can be written"
+            )
+        return connection
+
+    def _connect_to_write(self) -> sqlite3.Connection:
         if not self._in_memory:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             _create_private(Path(self.path))
-        connection = sqlite3.connect(
-            self.path,
-            timeout=self._timeout_s,
-            isolation_level=None,  # transactions are begun and ended here, explicitly
-            check_same_thread=False,  # self._lock lets one thread in at a time
-        )
-        try:
+        with self._connect(self.path) as connection:
             _refuse_foreign(connection, self.path)
             for setting in SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             _migrate(connection)
             self._finish_purge(connection)
+        return connection
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        """Open without writing anything, not even beside the file."""
+        uri = f"{Path(self.path).absolute().as_uri()}?mode=ro"
+        ahead, shared = (Path(f"{self.path}-{name}") for name in ("wal", "shm"))
+        if not ahead.exists() or ahead.stat().st_size == 0:
+            # Nobody is writing. SQLite would still want to make these two files, and cannot.
+            uri += "&immutable=1"
+        elif not shared.exists():
+            raise StorageError(
+                f"{self.path} was not closed, its last events are still in {ahead}, and neither "
+                "can be written: copy the whole folder to where it can"
+            )
+        with self._connect(uri) as connection:
+            _refuse_foreign(connection, self.path)
+            for setting in _READING:
+                connection.execute(f"PRAGMA {setting}")
+            if _schema(connection) < len(MIGRATIONS):
+                raise StorageError(
+                    f"{self.path} was written by an older inhabit and must be brought up to date, "
+                    "but cannot be written: copy its folder to where it can"
+                )
+        return connection
+
+    @contextmanager
+    def _connect(self, path: str) -> Iterator[sqlite3.Connection]:
+        """Connect; the connection is closed again if it cannot be set up."""
+        connection = sqlite3.connect(
+            path,
+            uri=path.startswith("file:"),
+            timeout=self._timeout_s,
+            isolation_level=None,  # transactions are begun and ended here, explicitly
+            check_same_thread=False,  # self._lock lets one thread in at a time
+        )
+        try:
+            yield connection
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
-        self._times_opened += 1
-        return connection
 
     @contextmanager
     def _errors(self, file: Path | None = None) -> Iterator[None]:
@@ -238,6 +301,13 @@ class Database:
             raise StorageError(f"{path}: {meaning} ({error})") from error
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror or error}") from error
+
+
+def _is_unwritable(error: OSError | sqlite3.Error) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _UNWRITABLE
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    return code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def _back_up(source: sqlite3.Connection, target: Path) -> None:

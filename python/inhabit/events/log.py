@@ -42,7 +42,8 @@ class EventLog:
     ----------
     path : str or path-like
         The file; created, with its folders, if it does not exist, readable by
-        its owner only. ``":memory:"`` keeps the log in memory.
+        its owner only. A file that cannot be written (see `writable`) is opened
+        to be read. ``":memory:"`` keeps the log in memory.
     timeout_s : float, default 5.0
         How long to wait for another process that is writing.
 
@@ -336,6 +337,11 @@ class EventLog:
         """Return the subjects that events are about, sorted, without ``""``."""
         rows = self._database.fetch("SELECT name FROM subjects WHERE name <> '' ORDER BY name")
         return tuple(name for (name,) in rows)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the file can be written; if not, it is read as it is and not watched."""
+        return self._database.writable
 
     @property
     def revision(self) -> tuple[int, int, int]:
