@@ -326,6 +326,8 @@ class AsOf:
 
     def _count_since(self, kind: str, since_us: NDArray[np.int64]) -> NDArray[np.int64]:
         events = self._read_about(kind, since_us)
+        if not len(events.occurred_at_us):
+            return np.zeros(len(self), np.int64)
         # An event counts for the moments from its recording to the last that reaches back to it.
         first = np.searchsorted(self.moments.at_us, events.visible_from_us, side="left")
         after = np.searchsorted(since_us, events.occurred_at_us, side="right")

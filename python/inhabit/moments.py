@@ -345,7 +345,7 @@ class Moments:
         return len(self.at_us)
 
     def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Moments:
-        return Moments(*(getattr(self, column.name)[rows] for column in fields(self)))
+        return Moments(*(getattr(self, column)[rows] for column in _COLUMNS))
 
     @property
     def weekday(self) -> NDArray[np.int64]:
@@ -361,6 +361,9 @@ class Moments:
     def time_of_day_us(self) -> NDArray[np.int64]:
         """Microseconds since local midnight."""
         return (self.at_us + self.utc_offset_s * np.int64(US_PER_SECOND)) % US_PER_DAY
+
+
+_COLUMNS: Final = tuple(column.name for column in fields(Moments))
 
 
 def moments_between(
@@ -393,7 +396,7 @@ def moments_between(
         window_start_us=window_start_us,
         window_end_us=window_end_us,
     )
-    return moments[moments.day <= last_day]
+    return moments[: int(np.searchsorted(moments.day, last_day, side="right"))]
 
 
 def days_around(schedule: Schedule, window: Window, first_us: int, last_us: int) -> tuple[int, int]:

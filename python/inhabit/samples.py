@@ -216,8 +216,8 @@ def asked_of_log(
     days = days_around(schedule, target.window, since_us, as_of_us)
     clock, windows = source.windows(schedule, days)
     following = int(np.searchsorted(windows.at_us, as_of_us))
-    moments = windows[:following]
-    moments = moments[moments.window_end_us > since_us]
+    begin = int(np.searchsorted(windows.window_end_us, since_us, side="right"))
+    moments = windows[min(begin, following) : following]
     if first is None:
         moments = moments[:0]
     elif len(moments) and moments.window_end_us[0] <= first.recorded_at_us:
