@@ -81,7 +81,14 @@ def lived(case: make_loop.Case, prior: str, home: str) -> dict[str, object]:
         looks = [looked(me, tell(time_us)) for time_us in asked if time_us < last_us]
         trainings.append(trained(me, tell(last_us + 30 * hour_us)))
         looks.append(looked(me, now[0]))
-    return {"name": case.name, "prior": prior, "trainings": trainings, "looks": looks}
+        effects = [round(effect, 9) + 0.0 for effect in me.explain().values()]  # no -0.0
+    return {
+        "name": case.name,
+        "prior": prior,
+        "trainings": trainings,
+        "looks": looks,
+        "effects": effects,
+    }
 
 
 def trained(me: Personalizer, at: datetime) -> dict[str, object]:
@@ -108,6 +115,7 @@ def looked(me: Personalizer, at: datetime) -> dict[str, object]:
         "reasons": list(decision.reasons),
         "propensity": decision.propensity,
         "zone": decision.zone,
+        "new_samples": me.status().new_samples,
     }
 
 

@@ -266,6 +266,43 @@ public actor Personalizer {
         return decided + told
     }
 
+    /// By how much each feature moves the prediction: exact Shapley values.
+    ///
+    /// They sum to the prediction at the beginning of the window minus that for this person's average features.
+    ///
+    /// - Throws: ``InhabitError``
+    public func explain(at: LocalInstant? = nil) throws -> [String: Double] {
+        let (question, serving) = (try look(at).question, try served())
+        let effects = try shapley(question.features.inputs, average: serving.average) {
+            try serving.model.predict($0, slot: question.moment.slot).probability
+        }
+        return Dictionary(uniqueKeysWithValues: zip(HabitFeatures.names, effects))
+    }
+
+    /// Where the loop stands.
+    public struct Status: Hashable, Sendable {
+        /// Number of the generation in service; 0 is the prior.
+        public let generation: Int
+        /// Labels that it has learnt from.
+        public let samples: Int
+        /// Labels that have matured since.
+        public let newSamples: Int
+        /// Walk-forward scores of the generation, beside those of the running base rate.
+        public let metrics: [String: Double]
+    }
+
+    /// Says where the loop stands.
+    ///
+    /// - Throws: ``InhabitError``
+    public func status() throws -> Status {
+        let serving = try served()
+        let new = try serving.newLabels(
+            in: store, target: target, schedule: settings.schedule, now: clock().microseconds)
+        return Status(
+            generation: serving.number, samples: serving.manifest?.counts["labels"] ?? 0, newSamples: new,
+            metrics: serving.manifest?.metrics ?? [:])
+    }
+
     // MARK: - Learn
 
     /// What came of a training.

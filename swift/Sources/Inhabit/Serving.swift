@@ -8,15 +8,24 @@ struct Serving {
     private(set) var model: Model
     /// How far the walk has come.
     private(set) var walked: Walked?
+    /// What the generation was made from; `nil` for the prior.
+    let manifest: Manifest?
+    /// The mean of each feature, where explanations start from.
+    let average: [Float]
     /// What was asked when it was last caught up.
     private var asked: Asked?
+    /// How many labels were learnt since the training.
+    private var learntSince = 0
 
     init(_ found: (number: Int, generation: Generation)?, prior: Generation?) throws {
         if let found, let trained = try? Model(found.generation) {
             (number, model) = (found.number, trained)
-            walked = try found.generation.decodedManifest().walked
+            manifest = try found.generation.decodedManifest()
+            average = try found.generation.float32("features.mean")
+            walked = manifest?.walked
         } else {
-            (number, model) = (0, try Model(prior: prior))
+            (number, model, manifest) = (0, try Model(prior: prior), nil)
+            average = [Float](repeating: 0.5, count: HabitFeatures.names.count)
         }
     }
 
@@ -41,11 +50,20 @@ struct Serving {
                 })
             learnt = rows.map { samples.maturesAt[$0] }.max()
         }
+        learntSince += known.count
         // A clock that was set back teaches nothing twice.
         if let last = samples.moments.last?.at.microseconds, last > walked?.last ?? .min {
             walked = Walked(last: last, learnt: learnt)
         }
         self.asked = asked
+    }
+
+    /// How many labels have matured since the training.
+    func newLabels(
+        in store: any EventStore, target: Target, schedule: Schedule, now: Int64
+    ) throws -> Int {
+        let samples = try Asked(of: store, target: target, schedule: schedule, before: now + 1, since: walked).samples
+        return learntSince + samples.moments.indices.filter(samples.isLearnt).count
     }
 
     /// Takes note of an event recorded just now: another local time may bring a moment at once.

@@ -25,6 +25,10 @@ final class PersonalizerTests: XCTestCase {
             for look in person.looks.dropLast() { try await compare(me, clock, look, person.name) }
             try await train(me, clock, person.trainings[1], home, person.name)
             try await compare(me, clock, person.looks[person.looks.count - 1], person.name)
+            let effects = try await me.explain()
+            for (feature, expected) in zip(HabitFeatures.names, person.effects) {
+                XCTAssertEqual(try XCTUnwrap(effects[feature]), expected, accuracy: 1e-9, "\(person.name): \(feature)")
+            }
         }
     }
 
@@ -50,6 +54,8 @@ final class PersonalizerTests: XCTestCase {
         XCTAssertEqual(decision.action.rawValue, look.action, "\(name) at \(look.at.instant)")
         XCTAssertEqual(decision.reasons, look.reasons, "\(name) at \(look.at.instant)")
         XCTAssertEqual(decision.propensity, look.propensity, "\(name) at \(look.at.instant)")
+        let status = try await me.status()
+        XCTAssertEqual(status.newSamples, look.newSamples, "\(name) at \(look.at.instant)")
         XCTAssertEqual(decision.zone.rawValue, look.zone, "\(name) at \(look.at.instant)")
     }
 
@@ -389,6 +395,7 @@ private struct PersonalizerVectors: Decodable {
         let prior: String
         let trainings: [Training]
         let looks: [Look]
+        let effects: [Double]
     }
 
     struct Training: Decodable {
@@ -406,6 +413,7 @@ private struct PersonalizerVectors: Decodable {
         let reasons: [String]
         let propensity: Double
         let zone: String
+        let newSamples: Int
     }
 }
 
