@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from live import PER_DAY, Clock, make_home, open_home
+from live import PER_DAY, Clock, make_home, measure, open_home
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,10 @@ def test_a_new_process(benchmark, home):
             return me.predict()
 
     assert 0 < benchmark(predict) < 1
+
+
+def test_what_the_table_shows(tmp_path):
+    """Every step is timed, on a small log."""
+    times = measure(tmp_path, make_home(tmp_path, 600, 20), rounds=2)
+    assert {"a new process", "a new question", "the open question", "after an event"} <= set(times)
+    assert all(seconds > 0 for seconds in times.values())

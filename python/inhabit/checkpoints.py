@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from inhabit._native import checkpoint_decode, checkpoint_encode
 from inhabit.exceptions import (
@@ -50,7 +49,7 @@ __all__ = [
     "Generation",
     "GenerationStore",
     "Manifest",
-    "default_folder",
+    "folder_name",
     "parameters_from_json",
     "parameters_to_json",
 ]
@@ -186,16 +185,15 @@ class Generation:
         return cls(tensors, Manifest.from_json(text), number)
 
 
-def default_folder(subject: str) -> Path:
-    """Where the generations of a subject live unless someone says otherwise.
+def folder_name(subject: str) -> str:
+    """Return the name of the folder where the generations of a subject live.
 
-    The platform's application-data folder: Application Support on Apple systems. Any string is a
-    subject; the folder's name is its letters and digits, then a hash that tells subjects apart.
+    Any string is a subject; the name is its letters and digits, then a hash that tells subjects
+    apart.
     """
     readable = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")[:32]
     digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    name = "-".join(part for part in (readable, digest) if part)
-    return platformdirs.user_data_path("inhabit", appauthor=False) / "generations" / name
+    return "-".join(part for part in (readable, digest) if part)
 
 
 class GenerationStore:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 import numpy as np
 import platformdirs
 
-from inhabit.checkpoints import GenerationStore, default_folder, parameters_to_json
+from inhabit.checkpoints import GenerationStore, folder_name, parameters_to_json
 from inhabit.decisions import Decision, PolicyState, best_hour, decide
 from inhabit.device import probe
 from inhabit.events import (
@@ -108,7 +108,7 @@ class Personalizer:
         self._questions = Questions(
             self.log, settings.about(subject), settings.schedule(), feature_set
         )
-        folder = home / "generations" / default_folder(subject).name
+        folder = home / "generations" / folder_name(subject)
         self._store = GenerationStore(folder, keep=settings.keep)
         self._unfinished = GenerationStore(folder / "unfinished", keep=1)
         self._serving: Serving | None = None

@@ -15,7 +15,7 @@ import numpy as np
 from inhabit.features import AsOf, FeatureSet, LogSource
 from inhabit.moments import Moments, Schedule, days_around, moment_at
 from inhabit.samples import Asked, Walked, asked_of_log
-from inhabit.targets import POSITIVE, UNKNOWN, Evidence, Happenings, Target
+from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
 from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
 
 if TYPE_CHECKING:
@@ -170,13 +170,11 @@ class Questions:
 
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""
-        target, about = self.target, (self.target.subject,)
-        kinds = [kind for kind in (target.kind, target.skip_kind) if kind is not None]
-        events = self.log.columns(
-            target.subject, int(start_us.min()), int(end_us.max()), kinds=kinds
-        )
+        target, source = self.target, LogSource(self.log, self.target, NEVER_US)
         happened, skipped = (
-            Happenings.of_columns(events, kind, about) if kind else Happenings.none()
+            source.happenings(kind, (target.subject,), int(start_us.min()))
+            if kind is not None
+            else Happenings.none()
             for kind in (target.kind, target.skip_kind)
         )
         return Evidence.gather(target, happened, skipped, start_us, end_us)

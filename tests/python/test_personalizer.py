@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from inhabit import training
-from inhabit.checkpoints import GenerationStore, default_folder
+from inhabit.checkpoints import GenerationStore, folder_name
 from inhabit.decisions import DecisionPolicy
 from inhabit.events import EventColumns, us_from_datetime
 from inhabit.exceptions import CheckpointError, ConfigError, EventError, NonFiniteError
@@ -45,7 +45,7 @@ def open_home(home, clock, **changes):
 
 
 def store_of(me):
-    return GenerationStore(me.home / "generations" / default_folder(me.subject).name)
+    return GenerationStore(me.home / "generations" / folder_name(me.subject))
 
 
 @pytest.fixture
