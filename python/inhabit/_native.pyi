@@ -381,7 +381,7 @@ class ModelConfig:
         model keep at the next, in (0, 1].
     pull : float
         L2 pull of the personal network towards the prior, as a precision (it is divided by the
-        number of samples); without a prior, a tenth of it towards 0.
+        number of outcomes); without a prior, a fiftieth of it towards 0.
     learning_rate, epochs, batch_size : float, int, int
         One training of the personal network (plain gradient descent from where it is).
     retrain_every : int
@@ -626,7 +626,7 @@ class Model:
     def config(self) -> ModelConfig: ...
     @property
     def outcomes(self) -> int:
-        """Labels taken in so far."""
+        """Labels taken in so far; those that became known together count as one."""
     @property
     def promotions(self) -> int:
         """Promotions of a personal network so far; 0 serves none."""

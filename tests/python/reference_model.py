@@ -11,6 +11,7 @@ import numpy as np
 DECAYS = (0.015, 0.05, 0.15, 0.4)
 CLIP = 1e-3
 BOLDNESS = 10.0
+LEAVING = 0.01
 
 
 def log_odds(p):
@@ -26,25 +27,51 @@ class Rates:
     """Running rates, from the whole list of outcomes."""
 
     def __init__(self):
-        self.outcomes = []  # (slot, outcome, the last one known before it), oldest first
+        # (slot, outcome, the last one known before it, its part of one, its group), oldest first
+        self.outcomes = []
+        self.groups = 0
+
+    def learn_together(self, slots, labels):
+        last = self.outcomes[-1][1] if self.outcomes else None
+        part = 1 / len(labels)
+        self.groups += 1
+        for slot, y in zip(slots, labels, strict=True):
+            self.outcomes.append((slot, y, last, part, self.groups))
 
     def read(self, slot):
-        ys = [y for _, y, _ in self.outcomes]
-        overall = (sum(ys) + 1) / (len(ys) + 2)
+        def rate(rows, prior, towards):
+            done, count = sum(w * y for w, y in rows), sum(w for w, _ in rows)
+            return (done + prior * towards) / (count + prior)
+
+        overall = rate([(part, y) for _, y, _, part, _ in self.outcomes], 2, 0.5)
         moving, slower = [], overall
         for decay in DECAYS:
-            weights = [(1 - decay) ** age for age in range(len(ys))]
-            total = sum(w * y for w, y in zip(weights, reversed(ys), strict=True))
-            slower = (total + 2 * slower) / (sum(weights) + 2)
+            faded = [
+                (part * (1 - decay) ** (self.groups - group), y)
+                for _, y, _, part, group in self.outcomes
+            ]
+            slower = rate(faded, 2, slower)
             moving.append(slower)
-        own = [y for s, y, _ in self.outcomes if s == slot]
-        in_slot = (sum(own) + 4 * overall) / (len(own) + 4)
-        after = overall
-        if ys:
-            following = [y for _, y, before in self.outcomes if before == ys[-1]]
-            after = (sum(following) + 3 * overall) / (len(following) + 3)
-        last = ys[-1] if ys else 0.5
-        return overall, moving, in_slot, after, last, own[-1] if own else 0.5
+        own = [(1, y) for s, y, *_ in self.outcomes if s == slot]
+        in_slot = rate(own, 4, overall)
+        last = self.outcomes[-1][1] if self.outcomes else 0.5
+        following = [(part, y) for _, y, before, part, _ in self.outcomes if before == last]
+        after = rate(following, 3, overall)
+        return overall, moving, in_slot, after, last, own[-1][1] if own else 0.5, self.present()
+
+    def present(self):
+        """Return the rate of somebody who may have left for good since the last success."""
+        there, done, count, done_then, count_then = 1.0, 0, 0, 0, 0
+        for _, y, _, part, _ in self.outcomes:
+            rate = (done_then + 1) / (count_then + 2)
+            done, count = done + part * y, count + part
+            if y:
+                there, done_then, count_then = 1.0, done, count
+            else:
+                missed = there * (1 - rate) ** part
+                there = missed / (missed + 1 - there)
+            there *= 1 - LEAVING * part
+        return there * (done_then + 1) / (count_then + 2)
 
 
 class Logistic:
@@ -128,7 +155,7 @@ class ReferenceModel:
         self.calibration = Calibration(config.share)
 
     def _see(self, x, slot):
-        overall, moving, in_slot, after, last, last_in_slot = self.rates.read(slot)
+        overall, moving, in_slot, after, last, last_in_slot, present = self.rates.read(slot)
         base = log_odds(overall)
         inputs = [
             log_odds(v) - base if i in self.config.rates else v
@@ -137,7 +164,7 @@ class ReferenceModel:
         relative = [log_odds(rate) - base for rate in (*moving, in_slot, after)]
         z = np.array([1.0, base, *relative, last - 0.5, last_in_slot - 0.5, 0.0, *inputs])
         logistic = [model.predict(z) for model in self.logistic]
-        experts = [overall, *moving, in_slot, after, *logistic, overall, overall]
+        experts = [overall, *moving[:3], present, in_slot, after, *logistic, overall, overall]
         return z, np.clip(experts, CLIP, 1 - CLIP)
 
     def experts(self, x, slot):
@@ -152,11 +179,10 @@ class ReferenceModel:
     def learn_together(self, rows, slots, labels):
         stated = [self._see(x, slot) for x, slot in zip(rows, slots, strict=True)]
         said = [self.mixture.predict(experts) for _, experts in stated]
-        last = self.rates.outcomes[-1][1] if self.rates.outcomes else None
         part = 1 / len(stated)
-        for (z, experts), p, slot, y in zip(stated, said, slots, labels, strict=True):
+        self.rates.learn_together(slots, labels)
+        for (z, experts), p, y in zip(stated, said, labels, strict=True):
             self.calibration.learn(p, y, part)
             self.mixture.learn(experts, y, part)
             for model in self.logistic:
                 model.learn(z, y, part)
-            self.rates.outcomes.append((slot, y, last))

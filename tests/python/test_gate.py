@@ -12,7 +12,7 @@ import pytest
 from inhabit._native import EXPERTS, ModelConfig, Prior, walk_forward
 
 N_INPUTS, RATES = 3, [0, 1]  # overall rate, rate on days like this one, weekend
-PERSONAL, RATE = EXPERTS.index("personal"), EXPERTS.index("rate")
+PERSONAL, CHAMPION = EXPERTS.index("personal"), EXPERTS.index("prior")  # until a promotion
 
 
 def people(n, days, truth, seed):
@@ -52,7 +52,7 @@ def is_false_promotion(walked, true):
     if not served.any():
         return False
     new = expected_loss(walked.experts[served, PERSONAL], true[served]).mean()
-    old = expected_loss(walked.experts[served, RATE], true[served]).mean()
+    old = expected_loss(walked.experts[served, CHAMPION], true[served]).mean()
     return new >= old
 
 
@@ -81,24 +81,21 @@ def test_noise_is_not_promoted():
 
 
 def test_a_clear_pattern_is_promoted_by_day_90():
-    inputs, outcome, _ = people(100, 90, weekends_off, seed=2)
-    promoted = [
-        walk(*columns, WEEKLY).promotions[-1] > 0 for columns in zip(inputs, outcome, strict=True)
-    ]
-    assert np.mean(promoted) >= 0.9
+    inputs, outcome, true = people(100, 90, weekends_off, seed=2)
+    walks = [walk(*columns, WEEKLY) for columns in zip(inputs, outcome, strict=True)]
+    assert np.mean([walked.promotions[-1] > 0 for walked in walks]) >= 0.9
+    assert not any(map(is_false_promotion, walks, true))
 
 
-def test_a_prior_that_knows_the_pattern_already_is_kept():
-    """No improvement is left to find, so the champion stays: the prior network itself."""
-    inputs, outcome, _ = people(40, 90, weekends_off, seed=3)
-    teacher = ModelConfig(N_INPUTS, RATES, epochs=20)
-    taught = walk(inputs[0], outcome[0], teacher).model.tensors()["model.challenger"]
+@pytest.mark.parametrize("teacher", [0, 1, 2])
+def test_a_prior_that_knows_the_pattern_is_replaced_only_by_something_better(teacher):
+    """A network that learnt of one person knows the pattern, but not how strong it is."""
+    inputs, outcome, true = people(150, 90, weekends_off, seed=3)
+    eager = ModelConfig(N_INPUTS, RATES, epochs=20)
+    taught = walk(inputs[teacher], outcome[teacher], eager).model.tensors()["model.challenger"]
     prior = Prior(WEEKLY, network=taught)
-    promoted = [
-        walk(*columns, WEEKLY, prior).promotions[-1] > 0
-        for columns in zip(inputs[1:], outcome[1:], strict=True)
-    ]
-    assert np.mean(promoted) <= 0.1
+    walks = [walk(*columns, WEEKLY, prior) for columns in zip(inputs, outcome, strict=True)]
+    assert sum(map(is_false_promotion, walks, true)) <= 7
 
 
 def test_nothing_is_promoted_before_there_is_a_challenger():
@@ -107,7 +104,7 @@ def test_nothing_is_promoted_before_there_is_a_challenger():
     for columns in zip(inputs, outcome, strict=True):
         walked = walk(*columns, never)
         assert (walked.promotions == 0).all()
-        assert (walked.experts[:, PERSONAL] == walked.experts[:, RATE]).all()
+        assert (walked.experts[:, PERSONAL] == walked.experts[:, CHAMPION]).all()
 
 
 def test_a_generation_serves_until_the_next_promotion():
@@ -116,7 +113,7 @@ def test_a_generation_serves_until_the_next_promotion():
         walked = walk(*columns, WEEKLY)
         assert (np.diff(walked.promotions.astype(int)) >= 0).all()
         assert walked.model.promotions == pytest.approx(walked.promotions[-1], abs=1)
-        served = walked.experts[:, PERSONAL] != walked.experts[:, RATE]
+        served = walked.experts[:, PERSONAL] != walked.experts[:, CHAMPION]
         assert (served == (walked.promotions > 0)).all()
 
 
@@ -134,4 +131,4 @@ def test_moments_that_share_an_outcome_do_not_count_as_evidence_many_times():
         promoted += walked.promotions[-1] > 0
         regret.append(expected_loss(walked.probability, 0.5).mean() - np.log(2))
     assert promoted <= 10
-    assert np.mean(regret) < 0.05
+    assert np.mean(regret) < 0.03

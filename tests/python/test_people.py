@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 import numpy as np
 import pytest
 
+from inhabit._native import EXPERTS
 from inhabit.events import Event, EventColumns
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.moments import Schedule
@@ -119,10 +120,66 @@ def test_a_slow_drift_is_followed(prior):
     assert own.mean() < 0.05 < base.mean()
 
 
-def test_what_is_served_by_default_promotes_a_clear_pattern_by_day_90():
-    prior = prior_for(read(), DEFAULT_FEATURES)
+FIVE = Schedule(tuple(time(hour) for hour in (5, 9, 13, 17, 21)))
+
+
+def rest_of_day_regret(hazard, prior, n=8):
+    """Return the mean regret where each moment asks about the rest of the day.
+
+    ``hazard`` is the probability that it is done between a moment and the next.
+    """
+    hazard = np.asarray(hazard)
+    days = 200
+    true = 1 - np.cumprod(1 - hazard[::-1])[::-1]
+    own = []
+    for seed in range(n):
+        done = np.random.default_rng(seed).random((days, len(hazard))) < hazard
+        done[0, -1] = True  # the log begins with the first day
+        columns = EventColumns.from_rows(
+            Event(
+                kind="habit_completed",
+                occurred_at=START + timedelta(int(day), hours=FIVE.times[slot].hour + 1),
+            ).row
+            for day, slot in np.argwhere(done)
+        )
+        as_of_us = int((START + timedelta(days, hours=4)).timestamp() * 1_000_000)
+        table = samples(columns, Target(window="rest-of-day"), FIVE, as_of_us=as_of_us)
+        known = table.label >= 0
+        said = walk(table, prior).probability[known]
+        own.append(divergence(true[table.slot[known]], said).mean())
+    return np.mean(own)
+
+
+def test_an_evening_asked_about_five_times_a_day_is_one_outcome(prior):
+    assert rest_of_day_regret([0, 0, 0, 0, 0.5], prior) < 0.035
+
+
+def test_a_morning_habit_is_learnt_by_the_time_of_day(prior):
+    assert rest_of_day_regret([0.6, 0.1, 0.05, 0.1, 0.1], prior) < 0.045
+
+
+# --- the gate, on the default path -------------------------------------------------------------
+
+PERSONAL, CHAMPION = EXPERTS.index("personal"), EXPERTS.index("prior")  # until a promotion
+
+
+def promotion(true, prior, seed):
+    """Return whether a personal network was promoted, and whether that was an improvement."""
+    walked = walk(person(true, ONCE, seed), prior)
+    served = walked.promotions[: len(true)] == 1
+    new, old = (walked.experts[: len(true), expert][served] for expert in (PERSONAL, CHAMPION))
+    gain = divergence(true[served], old) - divergence(true[served], new)
+    return served.any(), served.any() and gain.mean() > 0
+
+
+def test_a_clear_pattern_is_promoted_by_day_90(prior):
     weekends_off = np.where(np.arange(90) % 7 < 5, 0.9, 0.1)
-    promoted = [
-        walk(person(weekends_off, ONCE, seed), prior).model.promotions > 0 for seed in range(40)
-    ]
+    promoted, improved = zip(*(promotion(weekends_off, prior, k) for k in range(100)), strict=True)
     assert np.mean(promoted) >= 0.9
+    assert improved == promoted
+
+
+def test_noise_is_not_promoted(prior):
+    rates = np.random.default_rng(0).uniform(0.03, 0.97, 1000)
+    found = (promotion(np.full(120, rate), prior, seed) for seed, rate in enumerate(rates))
+    assert sum(promoted and not improved for promoted, improved in found) <= 50

@@ -185,6 +185,7 @@ fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
             order: &mut vec![0; 2 * n + 1],
             inputs: &mut vec![0.0; n * config.n_inputs],
             outcomes: &mut vec![0.0; n],
+            parts: &mut vec![0.0; n],
             scratch: Scratch {
                 floats: &mut vec![0.0; config.network.as_ref().map_or(0, Memory::floats)],
                 order: &mut vec![0; config.retrain_window as usize],

@@ -413,7 +413,7 @@ impl WorkSizes {
         let experts = times(rows, N_EXPERTS)?;
         let floats = config.network.as_ref().map_or(0, training::Memory::floats);
         let window = config.retrain_window as usize;
-        let words = [order, inputs, rows, rows, floats, window];
+        let words = [order, inputs, rows, rows, rows, floats, window];
         let words = words.into_iter().try_fold(times(experts, 2)?, usize::checked_add);
         let total = words.and_then(|words| words.checked_mul(4)).and_then(|n| n.checked_add(7));
         let total = total.ok_or(Status::Size)? / 8 * 8;
@@ -489,6 +489,7 @@ pub unsafe extern "C" fn inhabit_model_walk(
                 order: call.output(cursor.take(sizes.order), sizes.order)?,
                 inputs: call.output(cursor.take(sizes.inputs), sizes.inputs)?,
                 outcomes: call.output(cursor.take(rows), rows)?,
+                parts: call.output(cursor.take(rows), rows)?,
                 scratch: Scratch {
                     floats: call.output(cursor.take(sizes.floats), sizes.floats)?,
                     order: call.output(cursor.take(sizes.window), sizes.window)?,

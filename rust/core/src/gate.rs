@@ -5,14 +5,20 @@
 //! with losses `-ln p`. Once both have spoken, `d` can only take two values, one for each outcome, and
 //! the worse of them, `-m`, is known. The gate bets on `d`: each of a grid of gamblers starts with an
 //! equal part of 1 and multiplies it by `1 + λ d` with its own `λ`, at most `0.75 / m`, so that nobody
-//! can lose everything. While the challenger is not better in expectation, the expected wealth
-//! never grows, so by Ville's inequality the chance that the wealth *ever* reaches `1 / α` is at most
-//! `α`: the gate may look after every outcome, for ever, without a correction. The `k`-th promotion
-//! needs the wealth `k (k + 1) / α`; these levels sum to `α`, the chance of any false promotion in a life.
+//! can lose everything; then a tenth of all they have is dealt out equally, so that those who lost to a
+//! challenger that knew nothing yet are back when it has learnt. While the challenger is not better in
+//! expectation, given what came before, the expected wealth never grows: each factor has a mean of at
+//! most 1, and dealing changes no sum. So by Ville's inequality the chance that the wealth *ever* reaches
+//! `1 / α` is at most `α`: the gate may look after every outcome, for ever, without a correction.
+//!
+//! The first promotion is the one that matters most, and may spend four fifths of the level: it needs
+//! the wealth `1.25 / α`, the `k`-th after it `5 k (k + 1) / α`. These levels sum to `α`, the chance of any
+//! false promotion in a life.
 //!
 //! # Source
 //! Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"; Choe & Ramdas
-//! 2023, "Comparing sequential forecasters"; Ville 1939.
+//! 2023, "Comparing sequential forecasters"; Ville 1939. Dealing out: Herbster & Warmuth 1998, as in
+//! [`mixture`](crate::mixture).
 
 use crate::{
     error::{Error, Result},
@@ -27,6 +33,12 @@ const STAKES: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
 
 /// The most of its wealth that a gambler can lose at once.
 const BOLDEST: f64 = 0.75;
+
+/// The part of the wealth that is dealt out equally after each bet.
+const SHARE: f64 = 0.1;
+
+/// The part of the level that is for the first promotion.
+const FIRST: f64 = 0.8;
 
 /// Length of the state: promotions so far, then the wealth of each gambler.
 pub(crate) const LEN: usize = 1 + STAKES.len();
@@ -61,13 +73,26 @@ pub(crate) fn learn(
         *part *= 1.0 + stake.min(BOLDEST / worst) * gain;
         wealth += *part;
     }
-    let next = state[0] + 1.0;
-    let promoted = wealth >= next * (next + 1.0) / LEVEL;
+    let promoted = wealth * level(state[0]) >= 1.0;
     if promoted {
-        state[0] = next;
+        state[0] += 1.0;
         restart(state);
+        return true;
     }
-    promoted
+    let dealt = SHARE * wealth / STAKES.len() as f64;
+    for part in &mut state[1..] {
+        *part = (1.0 - SHARE) * *part + dealt;
+    }
+    false
+}
+
+/// The level of the next promotion; those of all promotions sum to [`LEVEL`].
+fn level(promotions: f64) -> f64 {
+    if promotions == 0.0 {
+        FIRST * LEVEL
+    } else {
+        (1.0 - FIRST) * LEVEL / (promotions * (promotions + 1.0))
+    }
 }
 
 /// Promotions so far.
@@ -84,7 +109,7 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
     if !(0.0..=1e9).contains(&state[0]) || whole != state[0] {
         return refuse("a whole number of promotions", state[0]);
     }
-    match state[1..].iter().find(|part| !(0.0..=1e9).contains(*part)) {
+    match state[1..].iter().find(|part| !(0.0..=1e15).contains(*part)) {
         Some(&part) => refuse("wealth of at least 0", part),
         None => Ok(()),
     }

@@ -12,8 +12,8 @@
 //! the checkpoint: writing it to a file and reading it back resumes with the same bits.
 //!
 //! # State
-//! In order: retrainings so far (1), running rates ([`rates`], 87), the same before the outcomes that
-//! were learnt last (87), the steady, the quick and the bold
+//! In order: retrainings so far (1), running rates ([`rates`], 90), the same before the outcomes that
+//! were learnt last (90), the steady, the quick and the bold
 //! logistic model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
 //! ([`EXPERTS`]), calibration (7), gate (6).
 
@@ -31,7 +31,7 @@ use crate::{
 
 /// The experts, in the order of their weights.
 pub const EXPERTS: [&str; 12] = [
-    "rate", "recent_1", "recent_2", "recent_3", "recent_4", "slot", "after", "logistic", "quick",
+    "rate", "recent_1", "recent_2", "recent_3", "present", "slot", "after", "logistic", "quick",
     "bold", "prior", "personal",
 ];
 
@@ -63,7 +63,7 @@ const BOLDNESS: f64 = 10.0;
 const CLIP: f64 = 1e-3;
 
 /// The part of the pull that is left where there is no prior to pull to.
-const COLD_PULL: f64 = 0.1;
+const COLD_PULL: f64 = 0.02;
 
 /// The prior network's log odds are kept inside ± this for the logistic models.
 const MOST_LOG_ODDS: f64 = 5.0;
@@ -89,8 +89,8 @@ pub struct ModelConfig {
     /// The same for the quick one.
     pub quick_retention: f64,
     /// How the personal network is trained, each time from where it is. `l2` is the pull towards the
-    /// prior as a precision: it is divided by the number of samples. Without a prior a tenth of it pulls
-    /// towards 0.
+    /// prior as a precision: it is divided by the number of outcomes. Without a prior a fiftieth of it
+    /// pulls towards 0.
     pub training: TrainingConfig,
     /// Outcomes between two trainings of the personal network, at least 1.
     pub retrain_every: u32,
@@ -240,7 +240,7 @@ impl<'a> Prior<'a> {
             (mean[N_OWN + i], variance[N_OWN + i]) =
                 if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
         }
-        let experts = [0.07, 0.01, 0.01, 0.02, 0.03, 0.03, 0.02, 0.28, 0.46, 0.03, 0.12, 0.04];
+        let experts = [0.07, 0.01, 0.01, 0.02, 0.08, 0.03, 0.02, 0.28, 0.46, 0.03, 0.12, 0.04];
         Self { network: None, mean, variance, experts: normalised(experts, config, false) }
     }
 
@@ -613,6 +613,7 @@ impl<'m> Model<'m> {
                     (champion, stated.challenger.unwrap_or(champion), outcome.positive)
                 }),
             );
+        rates::fade(parts.rates);
         for (stated, outcome) in stated.iter().zip(outcomes) {
             let said = &stated.said;
             let (positive, share) = (outcome.positive, config.share);
@@ -623,7 +624,7 @@ impl<'m> Model<'m> {
                 let z = &stated.z[..n];
                 logistic::learn(state, z, y, part, prior.gaussian(n, i), retention[i]);
             }
-            rates::learn(parts.rates, outcome.slot, y, stated.last);
+            rates::learn(parts.rates, outcome.slot, y, part, stated.last);
         }
         if promoted {
             self.memory.champion.copy_from_slice(self.memory.challenger);
@@ -631,7 +632,8 @@ impl<'m> Model<'m> {
     }
 
     /// Trains the challenger on inputs (as [`network_input`](Self::network_input) writes them) and
-    /// outcomes, from where it is, pulled towards the prior.
+    /// outcomes, from where it is, pulled towards the prior. `parts` are the parts of one that the
+    /// outcomes count as.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Diverged`]; nothing is then changed.
@@ -639,16 +641,19 @@ impl<'m> Model<'m> {
         &mut self,
         inputs: &[f32],
         outcomes: &[f32],
+        parts: &[f32],
         scratch: &mut Scratch<'_>,
     ) -> Result<()> {
         let Some(network) = &self.config.network else { return Ok(()) };
-        let samples = Samples::new(network, inputs, outcomes, None)?;
+        check_len("parts", outcomes.len(), parts.len())?;
+        // The usual weights cost no time.
+        let weights = if parts.iter().all(|&part| part == 1.0) { None } else { Some(parts) };
+        let samples = Samples::new(network, inputs, outcomes, weights)?;
         let mut config = self.config.training;
-        #[allow(clippy::cast_precision_loss)]
-        let rows = samples.rows() as f64;
+        let counted = parts.iter().fold(0.0, |sum, &part| sum + f64::from(part));
         let pull = if self.prior.network.is_some() { config.l2 } else { COLD_PULL * config.l2 };
         // A larger pull would step past the prior.
-        config.l2 = (pull / rows).min(1.0 / config.learning_rate);
+        config.l2 = (pull / counted).min(1.0 / config.learning_rate);
         let mut memory =
             training::Memory { floats: &mut *scratch.floats, order: &mut *scratch.order };
         let mut training =
@@ -688,7 +693,7 @@ impl<'m> Model<'m> {
         Err(Error::OutOfRange { argument: "probability", expected, actual: probability })
     }
 
-    /// Outcomes taken in so far.
+    /// Outcomes taken in so far; those that were learnt together count as one, up to rounding.
     #[must_use]
     pub fn outcomes(&self) -> f64 {
         rates::outcomes(self.view().rates)
@@ -760,7 +765,9 @@ impl<'m> Model<'m> {
         let (rates, z) = (&seen.rates, seen.z);
         let mut experts = [0.0; N_EXPERTS];
         experts[0] = rates.overall;
-        experts[1..=DECAYS.len()].copy_from_slice(&rates.moving);
+        // The fastest is only for the logistic models: on its own it says too much.
+        experts[1..=3].copy_from_slice(&rates.moving[..3]);
+        experts[4] = rates.present;
         experts[5] = rates.slot;
         experts[6] = rates.after;
         let logistic = view.logistic.chunks_exact(logistic::len(z.len()));

@@ -3,8 +3,19 @@
 //! Every rate is a ratio of sums with pseudo-counts, so it stays inside (0, 1) and exists before the
 //! first outcome. A rate over few outcomes is shrunk to one over more: the fast moving rates to the
 //! slower ones, the slot's rate and the rate after the last outcome to the overall rate.
+//!
+//! One knows that people stop for good. Its person had the rate `r` of the outcomes up to the last
+//! success; may leave at each outcome with the chance `h`; and is there still with the probability `a`,
+//! which is 1 at a success, and `a ← (1 - h) a (1 - r) / (a (1 - r) + 1 - a)` at anything else. It says `a r`.
+//!
+//! # Source
+//! Schmittlein, Morrison & Colombo 1987, "Counting your customers: who are they and what will they do
+//! next?"; in discrete time Fader, Hardie & Shang 2010.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    math,
+};
 
 /// The most slots (moments in a day) that are told apart.
 pub const MAX_SLOTS: usize = 24;
@@ -14,7 +25,7 @@ pub const MAX_SLOTS: usize = 24;
 pub const DECAYS: [f64; 4] = [0.015, 0.05, 0.15, 0.4];
 
 /// Length of the state, in numbers.
-pub(crate) const LEN: usize = SLOTS + 3 * MAX_SLOTS;
+pub(crate) const LEN: usize = PRESENT + 3;
 
 // Where things are. Every sum is followed by its count.
 const TOTAL: usize = 0;
@@ -22,6 +33,8 @@ const LAST: usize = 2;
 const MOVING: usize = 3;
 const AFTER: usize = MOVING + 2 * DECAYS.len();
 const SLOTS: usize = AFTER + 4;
+/// The probability of being there still; then successes and outcomes up to the last success.
+const PRESENT: usize = SLOTS + 3 * MAX_SLOTS;
 
 /// The last outcome before there is one.
 const NONE_YET: f64 = 0.5;
@@ -31,6 +44,9 @@ const MOVING_PRIOR: f64 = 2.0;
 const SLOT_PRIOR: f64 = 4.0;
 const AFTER_PRIOR: f64 = 3.0;
 
+/// The chance of leaving for good at an outcome.
+const LEAVING: f64 = 0.01;
+
 /// What the simple experts say before an outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
@@ -38,6 +54,8 @@ pub struct Rates {
     pub overall: f64,
     /// Recency-weighted rates, one per entry of [`DECAYS`].
     pub moving: [f64; DECAYS.len()],
+    /// The rate of somebody who may have left for good since the last success.
+    pub present: f64,
     /// The rate in this slot.
     pub slot: f64,
     /// The rate after an outcome like the last one.
@@ -52,9 +70,10 @@ pub struct Rates {
 pub(crate) fn reset(state: &mut [f64]) {
     state.fill(0.0);
     state[LAST] = NONE_YET;
-    for slot in state[SLOTS..].chunks_exact_mut(3) {
+    for slot in state[SLOTS..PRESENT].chunks_exact_mut(3) {
         slot[2] = NONE_YET;
     }
+    state[PRESENT] = 1.0;
 }
 
 /// The rates before the next outcome, in slot `slot`.
@@ -76,24 +95,43 @@ pub(crate) fn read(state: &[f64], slot: usize) -> Rates {
     };
     let at = SLOTS + 3 * slot;
     let slot = shrunk(at, SLOT_PRIOR, overall);
-    Rates { overall, moving, slot, after, last, last_in_slot: state[at + 2] }
+    let present = state[PRESENT] * rate_while_present(state);
+    Rates { overall, moving, present, slot, after, last, last_in_slot: state[at + 2] }
 }
 
-/// Takes in an outcome, 1 or 0; `last` is what [`Rates::last`] was when it was judged.
-pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, last: f64) {
-    let mut count = |at: usize, keep: f64| {
-        state[at] = keep * state[at] + outcome;
-        state[at + 1] = keep * state[at + 1] + 1.0;
+/// What came before fades by one outcome: to be called before what is learnt together.
+pub(crate) fn fade(state: &mut [f64]) {
+    for (sum, decay) in state[MOVING..AFTER].chunks_exact_mut(2).zip(DECAYS) {
+        sum[0] *= 1.0 - decay;
+        sum[1] *= 1.0 - decay;
+    }
+}
+
+/// Takes in an outcome, 1 or 0, as the part `part` of one; `last` is what [`Rates::last`] was when it was
+/// judged. In its slot it counts in full, because those that share it are in other slots.
+pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, last: f64) {
+    let absent = 1.0 - rate_while_present(state);
+    let mut count = |at: usize, part: f64| {
+        state[at] += part * outcome;
+        state[at + 1] += part;
     };
-    count(TOTAL, 1.0);
+    count(TOTAL, part);
     count(SLOTS + 3 * slot, 1.0);
-    for (i, decay) in DECAYS.iter().enumerate() {
-        count(MOVING + 2 * i, 1.0 - decay);
+    for i in 0..DECAYS.len() {
+        count(MOVING + 2 * i, part);
     }
     if let Some(at) = transition(last) {
-        state[at] += outcome;
-        state[at + 1] += 1.0;
+        count(at, part);
     }
+    let mut present = 1.0;
+    if outcome == 1.0 {
+        (state[PRESENT + 1], state[PRESENT + 2]) = (state[TOTAL], state[TOTAL + 1]);
+    } else {
+        let missed = if part == 1.0 { absent } else { math::exp(part * math::ln(absent)) };
+        present = state[PRESENT] * missed;
+        present /= present + (1.0 - state[PRESENT]);
+    }
+    state[PRESENT] = (1.0 - LEAVING * part) * present;
     state[LAST] = outcome;
     state[SLOTS + 3 * slot + 2] = outcome;
 }
@@ -102,16 +140,21 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, last: f64) {
 pub(crate) fn check(state: &[f64]) -> Result<()> {
     let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
     let sums = state[TOTAL..LAST].chunks_exact(2).chain(state[MOVING..SLOTS].chunks_exact(2));
-    for pair in sums.chain(state[SLOTS..LEN].chunks_exact(3)) {
+    let sums = sums.chain(state[PRESENT + 1..LEN].chunks_exact(2));
+    for pair in sums.chain(state[SLOTS..PRESENT].chunks_exact(3)) {
         // A moving sum is rounded at each step, and so may pass its count by a hair.
         if !(pair[0] >= 0.0 && pair[0] <= pair[1] * (1.0 + 1e-9) && pair[1] <= 1e15) {
             return refuse("successes between 0 and the count of outcomes", pair[0]);
         }
     }
-    for &last in [state[LAST]].iter().chain(state[SLOTS..LEN].iter().skip(2).step_by(3)) {
+    for &last in [state[LAST]].iter().chain(state[SLOTS..PRESENT].iter().skip(2).step_by(3)) {
         if last != 0.0 && last != 1.0 && last != NONE_YET {
             return refuse("last outcomes that are 0, 1 or 0.5", last);
         }
+    }
+    let present = &state[PRESENT..LEN];
+    if !(0.0..=1.0).contains(&present[0]) {
+        return refuse("a probability of being there still", present[0]);
     }
     Ok(())
 }
@@ -119,6 +162,11 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
 /// Outcomes taken in so far.
 pub(crate) fn outcomes(state: &[f64]) -> f64 {
     state[TOTAL + 1]
+}
+
+/// The rate of the outcomes up to the last success.
+fn rate_while_present(state: &[f64]) -> f64 {
+    (state[PRESENT + 1] + 1.0) / (state[PRESENT + 2] + 2.0)
 }
 
 /// Where the transitions from the last outcome are counted.

@@ -46,6 +46,8 @@ pub struct Workspace<'a> {
     pub inputs: &'a mut [f32],
     /// `n` numbers: their outcomes.
     pub outcomes: &'a mut [f32],
+    /// `n` numbers: the parts of one that these count as.
+    pub parts: &'a mut [f32],
     /// The buffers of a training.
     pub scratch: Scratch<'a>,
 }
@@ -117,31 +119,28 @@ pub fn walk(
         while j != END {
             let i = j as usize;
             j = next[i];
-            if history.label[i] < 0 {
-                continue;
+            if history.label[i] >= 0 {
+                together[waiting] = Outcome {
+                    x: row(i),
+                    slot: usize::from(history.slot[i]),
+                    positive: history.label[i] == 1,
+                    late: learnt_before.is_some_and(|before| before > i),
+                };
+                let at = learnt + waiting;
+                let input = &mut workspace.inputs[at * n_inputs..][..n_inputs];
+                model.network_input(row(i), input)?;
+                workspace.outcomes[at] = f32::from(history.label[i]);
+                waiting += 1;
             }
-            let outcome = Outcome {
-                x: row(i),
-                slot: usize::from(history.slot[i]),
-                positive: history.label[i] == 1,
-                late: learnt_before.is_some_and(|before| before > i),
-            };
-            model
-                .network_input(outcome.x, &mut workspace.inputs[learnt * n_inputs..][..n_inputs])?;
-            learnt_last = Some(t);
-            workspace.outcomes[learnt] = f32::from(u8::from(outcome.positive));
-            learnt += 1;
-            together[waiting] = outcome;
-            waiting += 1;
-            if waiting == MAX_TOGETHER {
+            if waiting == MAX_TOGETHER || (waiting > 0 && j == END) {
+                workspace.parts[learnt..][..waiting].fill(1.0 / waiting as f32);
                 if is_new {
-                    model.learn_group(&together);
+                    model.learn_group(&together[..waiting]);
                 }
+                learnt += waiting;
+                learnt_last = Some(t);
                 waiting = 0;
             }
-        }
-        if is_new && waiting > 0 {
-            model.learn_group(&together[..waiting]);
         }
         if is_new && learnt_last == Some(t) {
             model.set_rates_before(&rates_before);
@@ -149,9 +148,11 @@ pub fn walk(
         if learnt - trained >= model.config().retrain_every as usize {
             trained = learnt;
             let from = learnt.saturating_sub(model.config().retrain_window as usize);
-            let inputs = &workspace.inputs[from * n_inputs..learnt * n_inputs];
             if is_new {
-                model.retrain(inputs, &workspace.outcomes[from..learnt], &mut workspace.scratch)?;
+                let inputs = &workspace.inputs[from * n_inputs..learnt * n_inputs];
+                let (outcomes, parts) =
+                    (&workspace.outcomes[from..learnt], &workspace.parts[from..learnt]);
+                model.retrain(inputs, outcomes, parts, &mut workspace.scratch)?;
             }
         }
         if is_new && t < n {
@@ -207,6 +208,7 @@ fn check(
     check_room("workspace.order", 2 * n + 1, workspace.order.len())?;
     check_room("workspace.inputs", n * config.n_inputs, workspace.inputs.len())?;
     check_room("workspace.outcomes", n, workspace.outcomes.len())?;
+    check_room("workspace.parts", n, workspace.parts.len())?;
     workspace.scratch.check(config)?;
     Ok(n)
 }

@@ -456,9 +456,9 @@ impl Model {
     }
     #[getter]
     fn outcomes(&self) -> PyResult<u64> {
-        // A count below 2⁵³.
+        // A count below 2⁵³, up to the rounding of its parts.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        self.with(|model| Ok(model.outcomes() as u64))
+        self.with(|model| Ok((model.outcomes() + 0.5) as u64))
     }
     #[getter]
     fn promotions(&self) -> PyResult<u32> {

@@ -75,6 +75,7 @@ pub(crate) struct Buffers {
     order: Vec<u32>,
     inputs: Vec<f32>,
     outcomes: Vec<f32>,
+    parts: Vec<f32>,
     training_floats: Vec<f32>,
     training_order: Vec<u32>,
 }
@@ -86,6 +87,7 @@ impl Buffers {
             order: room(&mut self.order, 2 * n + 1),
             inputs: room(&mut self.inputs, n * config.n_inputs),
             outcomes: room(&mut self.outcomes, n),
+            parts: room(&mut self.parts, n),
             scratch: Scratch {
                 floats: room(&mut self.training_floats, floats),
                 order: room(&mut self.training_order, config.retrain_window as usize),
