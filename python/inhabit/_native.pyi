@@ -356,8 +356,9 @@ def train(
     """
 
 EXPERTS: list[str]
-"""The experts of a `Model`, in the order of its weights: running rate, four recency-weighted rates
-(slowest first), the slot's rate, the rate after an outcome like the last one, the steady,
+"""The experts of a `Model`, in the order of its weights: running rate, three recency-weighted rates
+(slowest first), the rate of somebody who may have stopped for good since the last success, the
+slot's rate, the rate after an outcome like the last one, the steady,
 the quick and the bold logistic model, the prior network, the personal network."""
 
 @final
