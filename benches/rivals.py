@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import inhabit._native as native
+import live
 import rival
 import speed_costs
 from inhabit._native import (
@@ -270,6 +271,13 @@ def on_one_core(report: Report, rounds: int) -> None:
         report.say(line)
 
 
+def from_sqlite(report: Report) -> None:
+    """Print the live path as the log grows, in milliseconds."""
+    report.say("\n### `Personalizer`, from SQLite to probability, ms by events in the log\n")
+    for line in live.table(live.SIZES):
+        report.say(line)
+
+
 def header(report: Report, limit) -> None:
     """Print what was measured, where and with which command."""
     command = "python benches/rivals.py " + " ".join(sys.argv[1:])
@@ -315,6 +323,7 @@ def main() -> None:
     on_one_core(report, arguments.rounds)
     for table in bench.all_cores(arguments.people):
         report.run(table, max(3, arguments.rounds // 3))
+    from_sqlite(report)
     speed_costs.first_training(report)
     speed_costs.weight(report)
     speed_costs.instructions(report)
