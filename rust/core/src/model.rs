@@ -423,6 +423,10 @@ pub struct Outcome<'a> {
     pub late: bool,
 }
 
+impl Outcome<'_> {
+    const NOTHING: Self = Self { x: &[], slot: 0, positive: false, late: false };
+}
+
 /// The most outcomes that [`Model::learn_together`] takes in at once.
 pub const MAX_TOGETHER: usize = MAX_SLOTS;
 
@@ -566,31 +570,35 @@ impl<'m> Model<'m> {
         for outcome in outcomes {
             self.check_input(outcome.x, outcome.slot)?;
         }
-        if outcomes.is_empty() {
-            return Ok(());
-        }
-        let rates = self.rates();
-        for group in outcomes.chunks(MAX_TOGETHER) {
-            self.learn_group(group);
-        }
-        self.set_rates_before(&rates);
+        self.learn_all(outcomes.iter().copied());
         Ok(())
     }
 
-    /// The running rates now.
-    pub(crate) fn rates(&self) -> [f64; rates::LEN] {
-        let mut rates = [0.0; rates::LEN];
-        rates.copy_from_slice(self.view().rates);
-        rates
-    }
-
-    /// Ends what [`rates`](Self::rates) began: those are the rates of before the last outcomes.
-    pub(crate) fn set_rates_before(&mut self, rates: &[f64; rates::LEN]) {
-        self.parts().rates_before.copy_from_slice(rates);
+    /// [`learn_together`](Self::learn_together) of outcomes that were checked, wherever they come from.
+    pub(crate) fn learn_all<'a>(&mut self, mut outcomes: impl Iterator<Item = Outcome<'a>>) {
+        let mut rates_before = [0.0; rates::LEN];
+        rates_before.copy_from_slice(self.view().rates);
+        let mut group = [Outcome::NOTHING; MAX_TOGETHER];
+        let mut learnt = false;
+        loop {
+            let mut n = 0;
+            for (place, outcome) in group.iter_mut().zip(&mut outcomes) {
+                *place = outcome;
+                n += 1;
+            }
+            if n == 0 {
+                break;
+            }
+            self.learn_group(&group[..n]);
+            learnt = true;
+        }
+        if learnt {
+            self.parts().rates_before.copy_from_slice(&rates_before);
+        }
     }
 
     /// Takes in 1 to [`MAX_TOGETHER`] outcomes that were checked.
-    pub(crate) fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
+    fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
         #[allow(clippy::cast_precision_loss)]
         let part = 1.0 / outcomes.len() as f64;
         let mut stated = [Stated::NOTHING; MAX_TOGETHER];

@@ -4,7 +4,7 @@
 //! the experts, the calibration and the gate for free; and it starts from nothing each time, so a
 //! history without an event gives the bytes that it would have given had the event never been.
 
-use core::ops::Range;
+use core::{iter::successors, ops::Range};
 
 use crate::{
     error::{Error, Result, check_len, check_room},
@@ -97,11 +97,12 @@ pub fn walk(
     let (first, next) = workspace.order[..2 * n + 1].split_at_mut(n + 1);
     // A list per row of what is learnt before it; built backwards, so that rows come in order.
     first.fill(END);
-    for j in (0..n).rev() {
+    for j in (0..n).rev().filter(|&j| history.label[j] >= 0) {
         let at = history.learn_at[j] as usize;
         next[j] = first[at];
         first[at] = j as u32;
     }
+    let link = |j: u32| (j != END).then_some(j as usize);
     let mut learnt = 0;
     let mut trained = 0;
     // The row before which labels were learnt last: later than a row, that row's outcome is late.
@@ -111,39 +112,27 @@ pub fn walk(
             break;
         }
         let is_new = if t < n { t >= rows.start } else { rows.start < n };
-        let (learnt_before, rates_before) = (learnt_last, model.rates());
-        let mut together =
-            [Outcome { x: &[], slot: 0, positive: false, late: false }; MAX_TOGETHER];
-        let mut waiting = 0;
-        let mut j = head;
-        while j != END {
-            let i = j as usize;
-            j = next[i];
-            if history.label[i] >= 0 {
-                together[waiting] = Outcome {
-                    x: row(i),
-                    slot: usize::from(history.slot[i]),
-                    positive: history.label[i] == 1,
-                    late: learnt_before.is_some_and(|before| before > i),
-                };
-                let at = learnt + waiting;
-                let input = &mut workspace.inputs[at * n_inputs..][..n_inputs];
-                model.network_input(row(i), input)?;
-                workspace.outcomes[at] = f32::from(history.label[i]);
-                waiting += 1;
-            }
-            if waiting == MAX_TOGETHER || (waiting > 0 && j == END) {
-                workspace.parts[learnt..][..waiting].fill(1.0 / waiting as f32);
-                if is_new {
-                    model.learn_group(&together[..waiting]);
-                }
-                learnt += waiting;
-                learnt_last = Some(t);
-                waiting = 0;
-            }
+        let due = || successors(link(head), |&i| link(next[i]));
+        let begin = learnt;
+        for i in due() {
+            let input = &mut workspace.inputs[learnt * n_inputs..][..n_inputs];
+            model.network_input(row(i), input)?;
+            workspace.outcomes[learnt] = f32::from(history.label[i]);
+            learnt += 1;
         }
-        if is_new && learnt_last == Some(t) {
-            model.set_rates_before(&rates_before);
+        for group in workspace.parts[begin..learnt].chunks_mut(MAX_TOGETHER) {
+            group.fill(1.0 / group.len() as f32);
+        }
+        if is_new {
+            model.learn_all(due().map(|i| Outcome {
+                x: row(i),
+                slot: usize::from(history.slot[i]),
+                positive: history.label[i] == 1,
+                late: learnt_last.is_some_and(|before| before > i),
+            }));
+        }
+        if learnt > begin {
+            learnt_last = Some(t);
         }
         if learnt - trained >= model.config().retrain_every as usize {
             trained = learnt;
