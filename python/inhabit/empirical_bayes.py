@@ -71,9 +71,11 @@ class PriorConfig:
     steps : tuple of float
         How far to go from the prior that is refined, in parts of the way to what these people say.
         Evidence weighs these against each other; the way that is gone is their average.
+    judges : int
+        Folds of people who judge the steps: each by what the people of all others say.
     folds : int
-        Whatever is judged is judged on people whom it has not seen, in so many folds: the steps,
-        and the networks, for the experts' weights.
+        The experts' weights are judged with networks that have not seen the person: in so many
+        folds.
     networks : bool
         Whether to train a network; without, the prior is for models that have none.
     seed : int
@@ -83,11 +85,12 @@ class PriorConfig:
     caution: float = 8.0
     caution_about_new: float = 1.0
     rounds: int = 15
-    stages: tuple[tuple[int, float], ...] = ((20, 0.01), (10, 0.003), (10, 0.001))
-    batch_size: int = 256
+    stages: tuple[tuple[int, float], ...] = ((40, 0.01), (20, 0.003), (20, 0.001))
+    batch_size: int = 64
     pull: float = 1.0
     unseen: tuple[str, ...] = ()
     steps: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    judges: int = 10
     folds: int = 4
     networks: bool = True
     seed: int = 0
@@ -98,7 +101,14 @@ class PriorConfig:
             raise ConfigError(f"steps: expected numbers from 0 to 1, got {self.steps}")
 
 
-GENERAL: Final = PriorConfig(caution=1000, rounds=3, pull=100, unseen=("hour_of_day",))
+GENERAL: Final = PriorConfig(
+    caution=1000,
+    rounds=3,
+    stages=((20, 0.01), (10, 0.003), (10, 0.001)),
+    batch_size=256,
+    pull=100,
+    unseen=("hour_of_day",),
+)
 """For a prior for kinds of habit that it has not seen, such as the built-in one.
 
 The fixed weights of a model without a prior count for many people, because those of other habits
@@ -204,7 +214,7 @@ class _Learner:
         outcomes do not count, as in every score.
         """
         folds = []
-        for inside in _folds(groups, self.config):
+        for inside in _folds(groups, self.config.judges, self.config.seed):
             outside = [k for k in range(len(people)) if k not in inside]
             folds.append((_pick(people, inside), _pick(people, outside), _pick(groups, outside)))
         self.watch.total += self._advances(groups)
@@ -222,13 +232,17 @@ class _Learner:
 
     def _advances(self, groups: Sequence[Hashable]) -> int:
         """Return how often the watch advances in `_learn`."""
-        return self.config.rounds + (
-            len(_folds(groups, self.config)) + 1 if self.config.networks else 0
-        )
+        networks = len(self._folds(groups)) + 1 if self.config.networks else 0
+        return networks + self.config.rounds
+
+    def _folds(self, groups: Sequence[Hashable]) -> list[list[int]]:
+        """Return the folds for networks that have not seen a person."""
+        config = self.config
+        return _folds(groups, config.folds, config.seed) if config.networks else []
 
     def _learn(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
         fits = []
-        for inside in _folds(groups, self.config) if self.config.networks else []:
+        for inside in self._folds(groups):
             outside = [samples for k, samples in enumerate(people) if k not in inside]
             fits.append(_Fold(_pick(people, inside), self._network(outside)))
         mean, variance, experts = _expectation_maximisation(
@@ -402,13 +416,13 @@ def _blinded(parameters: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDAr
     return parameters
 
 
-def _folds(groups: Sequence[Hashable], config: PriorConfig) -> list[list[int]]:
-    """Deal groups to folds; return the indices of the people in each."""
+def _folds(groups: Sequence[Hashable], n: int, seed: int) -> list[list[int]]:
+    """Deal groups to at most n folds; return the indices of the people in each."""
     names = list(dict.fromkeys(groups))
-    n = min(config.folds, len(names))
+    n = min(n, len(names))
     if n < 2:
         return []
-    order = np.random.default_rng(config.seed).permutation(len(names))
+    order = np.random.default_rng(seed).permutation(len(names))
     fold = {names[group]: place % n for place, group in enumerate(order)}
     return [[k for k, group in enumerate(groups) if fold[group] == f] for f in range(n)]
 

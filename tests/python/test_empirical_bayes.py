@@ -16,7 +16,7 @@ from inhabit.features import DEFAULT_FEATURES, feature, times_today
 from inhabit.population import walk, walk_many
 from walkers import person
 
-QUICK = PriorConfig(rounds=2, stages=((3, 0.01),), folds=2)
+QUICK = PriorConfig(rounds=2, stages=((3, 0.01),), folds=2, judges=3)
 
 
 @feature()
@@ -95,7 +95,7 @@ def test_progress_counts_to_the_end(people, networks, refining):
 
 def test_people_of_one_group_share_a_fold():
     groups = ["a", "b", "a", "c", "b", "c", "a"]
-    folds = empirical_bayes._folds(groups, PriorConfig(folds=2))
+    folds = empirical_bayes._folds(groups, 2, 0)
     assert sorted(k for fold in folds for k in fold) == list(range(7))
     for fold in folds:
         assert {k for k, group in enumerate(groups) if group in {groups[j] for j in fold}} == set(
