@@ -52,7 +52,7 @@ def divergence(true, said):
     return true * np.log(true / said) + (1 - true) * np.log((1 - true) / (1 - said))
 
 
-def regrets(truth, schedule, prior, n=6):
+def regrets(truth, schedule, prior, n=30):
     """Return the regret of the model and of the running rate by moment, means over people."""
     own, base = [], []
     for seed in range(n):
@@ -75,48 +75,49 @@ YEAR = 365
 def test_rare_and_one_sided_habits_cost_hardly_more_than_counting(rate, prior):
     own, base = regrets(lambda _: np.full(YEAR, rate), ONCE, prior)
     assert own.mean() < base.mean() + 0.006
-    assert own[YEAR // 2 :].mean() < 0.008
+    assert own[YEAR // 2 :].mean() < 0.007
 
 
 def test_a_habit_without_a_pattern_costs_hardly_more_than_counting(prior):
     own, base = regrets(lambda random: np.full(YEAR, random.uniform(0.1, 0.9)), ONCE, prior)
     assert own.mean() < base.mean() + 0.009
-    assert own[-30:].mean() < 0.008
+    assert own[-30:].mean() < 0.007
 
 
 def test_the_first_days_of_a_stranger_are_no_gamble(prior):
-    own, base = regrets(lambda random: np.full(20, random.uniform(0.05, 0.95)), ONCE, prior, n=30)
-    assert own.mean() < base.mean() + 0.02  # where there is no pattern, looking for one costs most
+    own, base = regrets(lambda random: np.full(20, random.uniform(0.05, 0.95)), ONCE, prior, n=200)
+    assert own[0] < base[0] + 0.001  # day 0: nothing is known
+    assert own.mean() < base.mean() + 0.015  # where there is no pattern, looking for one costs most
 
 
 def test_somebody_who_stops_for_good_is_believed_within_weeks(prior):
     own, base = regrets(lambda _: np.repeat([0.8, 0.0], 120), ONCE, prior)
-    assert own[-30:].mean() < 0.03 < base[-30:].mean()
-    assert own.mean() < base.mean() / 4
+    assert own[-30:].mean() < 0.01 < base[-30:].mean()
+    assert own.mean() < base.mean() / 8
 
 
 def test_mornings_that_become_nights_are_followed(prior):
     own, base = regrets(
         lambda _: np.r_[np.tile([0.9, 0.1], 120), np.tile([0.1, 0.9], 120)], TWICE, prior
     )
-    assert own[210:240].mean() < 0.03  # learnt before the change
-    assert own[-30:].mean() < 0.05 < base[-30:].mean()
-    assert own.mean() < base.mean() / 3
+    assert own[210:240].mean() < 0.02  # learnt before the change
+    assert own[-30:].mean() < 0.03 < base[-30:].mean()
+    assert own.mean() < base.mean() / 5
 
 
 def test_the_days_of_the_week_are_learnt(prior):
     own, base = regrets(lambda _: np.where(np.arange(YEAR) % 7 < 5, 0.9, 0.15), ONCE, prior)
-    assert own[YEAR // 2 :].mean() < 0.03
+    assert own[YEAR // 2 :].mean() < 0.025
     assert own.mean() < base.mean() / 4
 
 
 def test_years_sharpen_what_is_known(prior):
-    own, _ = regrets(lambda _: np.where(np.arange(3 * YEAR) % 7 < 5, 0.7, 0.2), ONCE, prior)
+    own, _ = regrets(lambda _: np.where(np.arange(3 * YEAR) % 7 < 5, 0.7, 0.2), ONCE, prior, n=10)
     assert own[YEAR:].mean() < 0.02 < own[:YEAR].mean()
 
 
 def test_a_slow_drift_is_followed(prior):
-    own, base = regrets(lambda _: 0.5 + 0.4 * np.sin(np.arange(2 * YEAR) / 60), ONCE, prior)
+    own, base = regrets(lambda _: 0.5 + 0.4 * np.sin(np.arange(2 * YEAR) / 60), ONCE, prior, n=10)
     assert own.mean() < 0.05 < base.mean()
 
 
