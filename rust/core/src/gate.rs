@@ -18,7 +18,7 @@
 //! # Source
 //! Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"; Choe & Ramdas
 //! 2023, "Comparing sequential forecasters"; Ville 1939. Dealing out: Herbster & Warmuth 1998, as in
-//! [`mixture`](crate::mixture).
+//! the mixture.
 
 use crate::{
     error::{Error, Result},
