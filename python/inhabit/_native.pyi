@@ -1,4 +1,9 @@
-"""The Rust core of inhabit. Hand-written; `make lint` checks it with stubtest."""
+"""The Rust core of inhabit. Hand-written; `make lint` checks it with stubtest.
+
+Arrays hold booleans, integers or floats, of any layout and byte order; objects, texts, times,
+complex and masked numbers are a TypeError, a whole number out of range a ConfigError. Both name
+the argument.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias, final
@@ -110,7 +115,7 @@ class Network:
         X : array_like of float32, shape (n, n_inputs)
             C-contiguous float32 is read in place, anything else is converted first.
         out : ndarray of float32, shape (n,) or (n, n_outputs), optional
-            Where to write; C-contiguous.
+            Where to write; C-contiguous, and not memory of `X`.
 
         Returns
         -------

@@ -194,7 +194,7 @@ def test_of_several_whose_training_diverges_the_first_is_named(workers):
 
 @pytest.mark.parametrize("workers", [0, 1025])
 def test_refuses_a_number_of_workers(workers):
-    with pytest.raises(ConfigError, match=f"workers: expected 1 to 1024 threads, got {workers}"):
+    with pytest.raises(ConfigError, match=f"workers: .* 1 to 1024, got {workers}"):
         walk_forward_many([history(9)], SMALL, workers=workers)
     with pytest.raises(ConfigError, match="workers"):
         train_many(Network(), [samples(9)], workers=workers)

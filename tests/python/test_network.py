@@ -117,6 +117,18 @@ def test_out_is_as_it_was_after_an_error():
     assert (out == 7).all()
 
 
+def test_out_must_be_its_own_and_writable():
+    X = np.zeros((40, 10), np.float32)
+    with pytest.raises(ConfigError, match="out: expected memory of its own"):
+        Network().predict_many(X, out=X.reshape(-1)[:40])
+    locked = np.full(40, 7, np.float32)
+    locked.flags.writeable = False
+    with pytest.raises(ConfigError, match="out: .* got a read-only one"):
+        Network().predict_many(X, out=locked)
+    X.flags.writeable = False  # what is only read may be
+    assert Network().predict_many(X).shape == (40,)
+
+
 @pytest.mark.parametrize(
     "out",
     [np.empty(39, np.float32), np.empty(40), np.empty((40, 1), np.float32), [0.0] * 40,
@@ -136,12 +148,23 @@ def test_out_must_fit(out):
         lambda X: X[::-1][::-1],
         lambda X: X.tolist(),
         lambda X: X.astype(">f4"),
+        lambda X: X.astype(np.longdouble),
+        lambda X: np.ma.masked_less(X, -1),  # nothing is hidden
+        lambda X: X.view(type("Subclass", (np.ndarray,), {})),
     ],
 )
 def test_other_layouts_are_copied(convert):
     network = Network(seed=1)
     X = np.random.default_rng(0).random((20, 10), np.float32)
     np.testing.assert_array_equal(network.predict_many(convert(X)), network.predict_many(X))
+
+
+def test_half_precision_is_a_number():
+    X = np.random.default_rng(0).random((20, 10)).astype(np.float16)
+    network = Network(seed=1)
+    np.testing.assert_array_equal(
+        network.predict_many(X), network.predict_many(X.astype(np.float32))
+    )
 
 
 def test_integers_and_booleans_are_numbers():
@@ -162,8 +185,17 @@ def test_integers_and_booleans_are_numbers():
         (np.full(10, np.inf, np.float32), NonFiniteError, "x"),
         ((1e300,) * 10, NonFiniteError, "x"),
         ("ten numbers", TypeError, "x: expected numbers .* got str"),
-        (None, ShapeError, "x"),
-        ([object()] * 10, TypeError, "x"),
+        (0.5, ShapeError, r"x: expected shape \(10,\), got \(\)"),
+        (None, TypeError, "x: expected numbers .* got NoneType of object"),
+        ([object()] * 10, TypeError, "x: .* got list of object"),
+        ([0.0] * 9 + [None], TypeError, "x: .* got list of object"),
+        (["1"] * 10, TypeError, "x: .* got list of <U1"),
+        (np.zeros(10, complex), TypeError, "x: .* got ndarray of complex128"),
+        (np.zeros(10, "M8[s]"), TypeError, "x: .* got ndarray of datetime64"),
+        (np.array(["1"] * 10, object), TypeError, "x: .* got ndarray of object"),
+        (np.ma.masked_less(np.arange(10, dtype=np.float32), 1), TypeError, "x: .* masked values"),
+        (np.ma.masked_less(np.arange(10.0), 1), TypeError, "x: .* masked values"),
+        ([[0.0] * 9, [0.0]], TypeError, "x: .* got list"),
     ],
 )
 def test_predict_refuses(x, error, match):

@@ -1,12 +1,13 @@
-//! Arrays at the door: C-contiguous float32 comes in without a copy, anything else that numpy can
-//! convert is copied, the rest is an error that names the argument.
+//! Arrays at the door: C-contiguous float32 comes in without a copy; other numbers (booleans, integers,
+//! floats of any width, layout and byte order) are copied; the rest is an error that names the argument.
 
 use numpy::{
-    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods,
+    BorrowError, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::{exceptions::PyTypeError, intern, prelude::*, types::PyDict};
+use pyo3::{PyTypeInfo, exceptions::PyTypeError, intern, prelude::*, types::PyDict};
 
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 
 /// A C-contiguous float32 array, ready for the core.
 #[derive(Debug)]
@@ -18,27 +19,25 @@ pub(crate) struct Floats<'py> {
 impl<'py> Floats<'py> {
     /// Reads `value`, an array or anything that numpy can convert to float32.
     pub(crate) fn read(argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        // A subclass may hide some of its numbers, as masked arrays do.
         if let Ok(array) = value.cast::<PyArrayDyn<f32>>()
             && array.is_c_contiguous()
+            && array.get_type().is(PyUntypedArray::type_object(value.py()))
         {
             let array = array
                 .try_readonly()
                 .map_err(|error| PyTypeError::new_err(format!("{argument}: {error}")))?;
             return Ok(Self { array, argument });
         }
-        let converted = convert(value).map_err(|error| {
-            let py = value.py();
-            let reason = PyTypeError::new_err(format!(
-                "{argument}: expected numbers that fit float32, got {}",
-                value
-                    .get_type()
-                    .name()
-                    .map_or_else(|_| "an object".into(), |name| name.to_string()),
-            ));
-            reason.set_cause(py, Some(error));
-            reason
-        })?;
-        Ok(Self { array: converted.readonly(), argument })
+        match convert(value) {
+            Ok(array) => Ok(Self { array: array.readonly(), argument }),
+            Err((got, cause)) => {
+                let message = format!("{argument}: expected numbers that fit float32, got {got}");
+                let error = PyTypeError::new_err(message);
+                error.set_cause(value.py(), cause);
+                Err(error)
+            }
+        }
     }
 
     /// The numbers, row-major.
@@ -91,16 +90,25 @@ impl<'py> FloatsOut<'py> {
         value: &Bound<'py, PyAny>,
         shape: &[usize],
     ) -> PyResult<Self> {
-        let array = value.cast::<PyArrayDyn<f32>>().ok().and_then(|array| {
-            let fits = array.is_c_contiguous() && array.shape() == shape;
-            if fits { array.try_readwrite().ok() } else { None }
-        });
-        array.map(|array| Self { object: value.clone(), array }).ok_or_else(|| {
-            ShapeError::new_err(format!(
+        let array = value
+            .cast::<PyArrayDyn<f32>>()
+            .ok()
+            .filter(|array| array.is_c_contiguous() && array.shape() == shape);
+        let Some(array) = array else {
+            return Err(ShapeError::new_err(format!(
                 "{argument}: expected a writable C-contiguous float32 array of shape {}",
                 shape_text(shape)
-            ))
-        })
+            )));
+        };
+        match array.try_readwrite() {
+            Ok(array) => Ok(Self { object: value.clone(), array }),
+            Err(BorrowError::NotWriteable) => Err(ConfigError::new_err(format!(
+                "{argument}: expected an array that can be written, got a read-only one"
+            ))),
+            Err(_) => Err(ConfigError::new_err(format!(
+                "{argument}: expected memory of its own, got an array that is in use"
+            ))),
+        }
     }
 
     pub(crate) fn write(&mut self, values: &[f32]) {
@@ -120,17 +128,51 @@ fn shape_text(shape: &[usize]) -> String {
     format!("({}{comma})", sizes.join(", "))
 }
 
-/// `numpy.ascontiguousarray(value, dtype="float32")`
-fn convert<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+/// `numpy.asarray(value, dtype="float32", order="C")`, of numbers only; or what came instead, and why that
+/// cannot be converted.
+fn convert<'py>(
+    value: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyArrayDyn<f32>>, (String, Option<PyErr>)> {
     let py = value.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
+    let type_name =
+        || value.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string());
+    let failed = |error| (type_name(), Some(error));
+    let numpy = py.import(intern!(py, "numpy")).map_err(failed)?;
+    if is_masked(value).map_err(failed)? {
+        return Err(("masked values".into(), None));
+    }
+    let array = numpy.call_method1(intern!(py, "asarray"), (value,)).map_err(failed)?;
+    let dtype = array.getattr(intern!(py, "dtype")).map_err(failed)?;
+    let kind: String =
+        dtype.getattr(intern!(py, "kind")).and_then(|kind| kind.extract()).map_err(failed)?;
+    // Booleans, signed and unsigned integers, floats. NumPy would also make numbers of texts, of times
+    // and of half of a complex number.
+    if !["b", "i", "u", "f"].contains(&kind.as_str()) {
+        return Err((format!("{} of {dtype}", type_name()), None));
+    }
+    to_float32(&numpy, &array).map_err(failed)
+}
+
+fn is_masked(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    match value.cast::<PyUntypedArray>().ok().map(|array| array.getattr(intern!(py, "mask"))) {
+        Some(Ok(mask)) => mask.call_method0(intern!(py, "any"))?.is_truthy(),
+        _ => Ok(false),
+    }
+}
+
+fn to_float32<'py>(
+    numpy: &Bound<'py, PyModule>,
+    array: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    let py = numpy.py();
     // Numbers beyond float32 become infinite; the core refuses those by name, so no warning as well.
     let quiet = PyDict::new(py);
     quiet.set_item(intern!(py, "over"), intern!(py, "ignore"))?;
     let quiet = numpy.call_method(intern!(py, "errstate"), (), Some(&quiet))?;
     quiet.call_method0(intern!(py, "__enter__"))?;
-    let arguments = (value, intern!(py, "float32"));
-    let converted = numpy.call_method1(intern!(py, "ascontiguousarray"), arguments);
+    let arguments = (array, intern!(py, "float32"), intern!(py, "C"));
+    let converted = numpy.call_method1(intern!(py, "asarray"), arguments);
     quiet.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
     Ok(converted?.cast_into::<PyArrayDyn<f32>>()?)
 }

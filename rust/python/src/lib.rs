@@ -9,6 +9,7 @@ mod arrays;
 mod checkpoint;
 mod error;
 mod fast;
+mod integers;
 mod many;
 mod model;
 mod network;

@@ -7,7 +7,8 @@ use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{prelude::*, types::PyTuple};
 
 use crate::{
-    error::{ConfigError, NativeError, ShapeError},
+    error::{NativeError, ShapeError},
+    integers,
     network::{Data, Network},
     training::TrainingConfig,
     workers::{Failure, Group, Workers, of_person},
@@ -117,7 +118,7 @@ pub(crate) fn train_many<'py>(
     network: &Bound<'py, Network>,
     people: &Bound<'py, PyAny>,
     config: Option<&Bound<'py, TrainingConfig>>,
-    workers: Option<usize>,
+    #[pyo3(from_py_with = integers::workers)] workers: Option<usize>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let workers = Workers::new(py, workers, progress)?;
@@ -161,12 +162,9 @@ pub(crate) fn ensemble<'py>(
     y: &Bound<'py, PyAny>,
     config: Option<&Bound<'py, TrainingConfig>>,
     sample_weight: Option<&Bound<'py, PyAny>>,
-    members: usize,
+    #[pyo3(from_py_with = integers::members)] members: usize,
     bootstrap: bool,
 ) -> PyResult<Vec<Network>> {
-    if !(1..=10_000).contains(&members) {
-        return Err(ConfigError::new_err(format!("members: expected 1 to 10000, got {members}")));
-    }
     let shape = network.get().core;
     let data = Data::read(&shape, X, y, sample_weight)?;
     let samples = data.samples(&shape)?;

@@ -13,6 +13,7 @@ use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
 use crate::{
     arrays::Floats,
     error::{ConfigError, IntoPyResult, ShapeError},
+    integers,
     network::{activation, activation_name},
     walk_forward::{Buffers, Columns, walk_rows},
 };
@@ -33,20 +34,20 @@ impl ModelConfig {
         batch_size=None, retrain_every=None, retrain_window=None, seed=0,
     ))]
     fn new(
-        n_inputs: usize,
-        rates: Vec<usize>,
-        hidden_layers: Option<Vec<usize>>,
+        #[pyo3(from_py_with = integers::n_inputs)] n_inputs: usize,
+        #[pyo3(from_py_with = integers::rates)] rates: Vec<usize>,
+        #[pyo3(from_py_with = integers::hidden_layers)] hidden_layers: Option<Vec<usize>>,
         hidden: &str,
         share: Option<f64>,
         retention: Option<f64>,
         quick_retention: Option<f64>,
         pull: Option<f64>,
         learning_rate: Option<f64>,
-        epochs: Option<u32>,
-        batch_size: Option<u32>,
-        retrain_every: Option<u32>,
-        retrain_window: Option<u32>,
-        seed: u64,
+        #[pyo3(from_py_with = integers::optional_epochs)] epochs: Option<u32>,
+        #[pyo3(from_py_with = integers::optional_batch_size)] batch_size: Option<u32>,
+        #[pyo3(from_py_with = integers::retrain_every)] retrain_every: Option<u32>,
+        #[pyo3(from_py_with = integers::retrain_window)] retrain_window: Option<u32>,
+        #[pyo3(from_py_with = integers::seed)] seed: u64,
     ) -> PyResult<Self> {
         let mut mask = 0;
         for rate in rates {
@@ -357,7 +358,11 @@ impl Model {
     }
 
     #[pyo3(signature = (x, slot=0))]
-    fn predict(&self, x: &Bound<'_, PyAny>, slot: usize) -> PyResult<f64> {
+    fn predict(
+        &self,
+        x: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = integers::slot)] slot: usize,
+    ) -> PyResult<f64> {
         Ok(self.prediction(x, slot)?.probability)
     }
 
@@ -366,16 +371,17 @@ impl Model {
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
-        slot: usize,
+        #[pyo3(from_py_with = integers::slot)] slot: usize,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         Ok(PyArray1::from_slice(py, &self.prediction(x, slot)?.experts))
     }
 
-    fn learn(&self, x: &Bound<'_, PyAny>, slot: usize, label: i64) -> PyResult<()> {
-        if label != 0 && label != 1 {
-            let message = format!("label: expected 1 or 0, got {label}");
-            return Err(ConfigError::new_err(message));
-        }
+    fn learn(
+        &self,
+        x: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = integers::slot)] slot: usize,
+        #[pyo3(from_py_with = integers::label)] label: u8,
+    ) -> PyResult<()> {
         let x = Floats::read("x", x)?;
         let x = x.vector_of(self.config.n_inputs)?;
         self.with(|model| model.learn(x, slot, label == 1))
@@ -386,8 +392,8 @@ impl Model {
     fn learn_together(
         &self,
         X: &Bound<'_, PyAny>,
-        slot: Vec<usize>,
-        label: Vec<i64>,
+        #[pyo3(from_py_with = integers::slots)] slot: Vec<usize>,
+        #[pyo3(from_py_with = integers::labels)] label: Vec<usize>,
         late: Option<Vec<bool>>,
     ) -> PyResult<()> {
         let x = Floats::read("X", X)?;
@@ -398,9 +404,6 @@ impl Model {
                 let message = format!("{name}: expected one per row of X, {n}, got {actual}");
                 return Err(ShapeError::new_err(message));
             }
-        }
-        if let Some(wrong) = label.iter().find(|label| !(0..=1).contains(*label)) {
-            return Err(ConfigError::new_err(format!("label: expected 1 or 0, got {wrong}")));
         }
         let rows = x.as_slice().chunks_exact(self.config.n_inputs);
         let outcomes: Vec<_> = rows
@@ -431,8 +434,8 @@ impl Model {
         label: &Bound<'py, PyAny>,
         slot: &Bound<'py, PyAny>,
         learn_at: &Bound<'py, PyAny>,
-        begin: usize,
-        end: usize,
+        #[pyo3(from_py_with = integers::begin)] begin: usize,
+        #[pyo3(from_py_with = integers::end)] end: usize,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let columns = Columns::read(&self.config, X, label, slot, learn_at)?;
         let history = columns.history()?;

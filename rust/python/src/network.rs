@@ -13,6 +13,7 @@ use crate::{
     arrays::{Floats, FloatsOut},
     error::{ConfigError, IntoPyResult, ShapeError},
     fast::GilCell,
+    integers,
 };
 
 /// A fully connected network and its parameters. Documented in `_native.pyi`.
@@ -96,10 +97,13 @@ fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Res
 impl Network {
     #[new]
     #[pyo3(signature = (layers=None, hidden="relu", seed=0, *, loss="bce_with_logits"))]
-    fn new(layers: Option<Vec<i64>>, hidden: &str, seed: u64, loss: &str) -> PyResult<Self> {
-        let layers = layers.unwrap_or_else(|| vec![10, 16, 8, 1]);
-        let sizes: Vec<usize> =
-            layers.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
+    fn new(
+        #[pyo3(from_py_with = integers::optional_layers)] layers: Option<Vec<usize>>,
+        hidden: &str,
+        #[pyo3(from_py_with = integers::seed)] seed: u64,
+        loss: &str,
+    ) -> PyResult<Self> {
+        let sizes = layers.unwrap_or_else(|| vec![10, 16, 8, 1]);
         let hidden = activation("hidden", hidden)?;
         let loss = match loss {
             "bce_with_logits" => Loss::BceWithLogits,
@@ -284,7 +288,7 @@ impl Network {
 /// Rebuilds a pickled network.
 #[pyfunction]
 pub(crate) fn _network_from_parameters(
-    layers: Vec<i64>,
+    #[pyo3(from_py_with = integers::layers)] layers: Vec<usize>,
     hidden: &str,
     loss: &str,
     parameters: &Bound<'_, PyAny>,

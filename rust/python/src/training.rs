@@ -12,6 +12,7 @@ use pyo3::{prelude::*, types::PyDict};
 use crate::{
     arrays::Floats,
     error::{ConfigError, IntoPyResult},
+    integers,
     network::{Data, Network},
 };
 
@@ -35,13 +36,13 @@ impl TrainingConfig {
         optimizer: &str,
         learning_rate: f64,
         momentum: f64,
-        epochs: u32,
-        batch_size: u32,
+        #[pyo3(from_py_with = integers::epochs)] epochs: u32,
+        #[pyo3(from_py_with = integers::batch_size)] batch_size: u32,
         l2: f64,
         anchor: Option<&Bound<'_, PyAny>>,
         shuffle: bool,
-        seed: u64,
-        patience: Option<u32>,
+        #[pyo3(from_py_with = integers::seed)] seed: u64,
+        #[pyo3(from_py_with = integers::patience)] patience: Option<u32>,
         validation_fraction: f64,
         beta1: f64,
         beta2: f64,

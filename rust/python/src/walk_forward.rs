@@ -14,6 +14,7 @@ use pyo3::{prelude::*, types::PyTuple};
 use crate::{
     arrays::Floats,
     error::{IntoPyResult, NativeError, ShapeError},
+    integers,
     model::{Model, ModelConfig, Owned, Prior, column, setting},
     workers::{Group, Workers, of_person},
 };
@@ -197,7 +198,7 @@ pub(crate) fn walk_forward_many<'py>(
     people: &Bound<'py, PyAny>,
     config: Option<&Bound<'py, ModelConfig>>,
     prior: Option<&Bound<'py, Prior>>,
-    workers: Option<usize>,
+    #[pyo3(from_py_with = integers::workers)] workers: Option<usize>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Vec<WalkForward>> {
     let workers = Workers::new(py, workers, progress)?;

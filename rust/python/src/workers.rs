@@ -16,13 +16,11 @@ use inhabit_core::Error;
 use pyo3::{exceptions::PyOSError, prelude::*};
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
-use crate::error::ConfigError;
-
 /// Time between two looks at signals and two calls of `progress`.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The most threads that can be asked for.
-const MAX_WORKERS: usize = 1024;
+pub(crate) const MAX_WORKERS: usize = 1024;
 
 /// Indices of people whose work is done together, ascending, at least one.
 pub(crate) type Group = Vec<usize>;
@@ -47,10 +45,6 @@ impl<'a, 'py> Workers<'a, 'py> {
         progress: Option<&'a Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
         let pool = workers.map(|n| {
-            if !(1..=MAX_WORKERS).contains(&n) {
-                let message = format!("workers: expected 1 to {MAX_WORKERS} threads, got {n}");
-                return Err(ConfigError::new_err(message));
-            }
             ThreadPoolBuilder::new()
                 .num_threads(n)
                 .build()
