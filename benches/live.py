@@ -83,16 +83,15 @@ def make_home(home: Path, events: int, days: int) -> Clock:
     return clock
 
 
-def measure(home: Path, clock: Clock, rounds: int = 40) -> dict[str, float]:
-    """Return the median seconds of each step of the live path; the clock moves on by some weeks."""
-    times: dict[str, list[float]] = {}
+def steps(home: Path, clock: Clock, rounds: int) -> Iterator[tuple[str, float]]:
+    """Yield what each step of the live path took, in seconds; the clock moves on by some weeks."""
 
-    def timed(name: str, call: Callable[[], object]) -> None:
+    def timed(name: str, call: Callable[[], object]) -> tuple[str, float]:
         began = time.perf_counter()
         call()
-        times.setdefault(name, []).append(time.perf_counter() - began)
+        return name, time.perf_counter() - began
 
-    def open_and_predict(name: str) -> None:
+    def open_and_predict(name: str) -> tuple[str, float]:
         """Time the opening and the first look; closing empties the write-ahead log."""
         opened: list[Personalizer] = []
 
@@ -100,26 +99,43 @@ def measure(home: Path, clock: Clock, rounds: int = 40) -> dict[str, float]:
             opened.append(open_home(home, clock))
             opened[0].predict()
 
-        timed(name, first_look)
+        took = timed(name, first_look)
         opened[0].close()
+        return took
 
     for _ in range(rounds):
-        open_and_predict("a new process")
+        yield open_and_predict("a new process")
     with open_home(home, clock) as me:
         me.predict()
         for _ in range(rounds):
             clock.now += timedelta(hours=12)  # past 04:00
-            timed("a new question", me.predict)
-            timed("the open question", me.predict)
-            timed("record an event", lambda: me.record("app_opened", subject=""))
-            timed("after an event", me.predict)
-            timed("decide", me.decide)
-            timed("status", me.status)
+            yield timed("a new question", me.predict)
+            yield timed("the open question", me.predict)
+            yield timed("record an event", lambda: me.record("app_opened", subject=""))
+            yield timed("after an event", me.predict)
+            yield timed("decide", me.decide)
+            yield timed("status", me.status)
             clock.now += timedelta(hours=12)
             me.record("habit_completed")
     for _ in range(rounds):
-        open_and_predict("a new process, weeks after the training")
-    return {name: statistics.median(seconds) for name, seconds in times.items()}
+        yield open_and_predict("a new process, weeks after the training")
+
+
+def measure(homes: list[tuple[Path, Clock]], rounds: int = 40) -> dict[str, list[float]]:
+    """Return the median seconds of each step in each home; they take each step in any order."""
+    times: dict[str, list[list[float]]] = {}
+    lives = [steps(home, clock, rounds) for home, clock in homes]
+    random = np.random.default_rng(0)
+    while True:
+        took = {home: next(lives[home], None) for home in random.permutation(len(homes)).tolist()}
+        seconds = [step[1] for _, step in sorted(took.items()) if step is not None]
+        if not seconds:
+            break
+        times.setdefault(took[0][0], []).append(seconds)
+    return {
+        name: [statistics.median(column) for column in zip(*rows, strict=True)]
+        for name, rows in times.items()
+    }
 
 
 def judge(name: str, times: list[float]) -> str:
@@ -138,16 +154,16 @@ def table(sizes: tuple[int, ...]) -> Iterator[str]:
         (f"{PER_DAY} events a day", lambda events: events // PER_DAY),
         ("all in one year", lambda _: 365),
     ):
-        columns = []
-        for events in sizes:
-            with tempfile.TemporaryDirectory() as folder:
-                columns.append(
-                    measure(Path(folder), make_home(Path(folder), events, days_of(events)))
-                )
+        with tempfile.TemporaryDirectory() as folder:
+            homes = [Path(folder) / str(events) for events in sizes]
+            clocks = [
+                make_home(home, events, days_of(events))
+                for home, events in zip(homes, sizes, strict=True)
+            ]
+            measured = measure(list(zip(homes, clocks, strict=True)))
         yield f"| {kind} | {' | '.join(f'{size:,}' for size in sizes)} | last : first | bar |"
         yield f"|---|{'---:|' * (len(sizes) + 1)}---|"
-        for name in columns[0]:
-            times = [column[name] for column in columns]
+        for name, times in measured.items():
             cells = " | ".join(f"{1e3 * seconds:.2f}" for seconds in times)
             yield f"| {name} | {cells} | {times[-1] / times[0]:.2f} | {judge(name, times)} |"
         yield ""

@@ -69,6 +69,6 @@ def test_a_new_process(benchmark, home):
 
 def test_what_the_table_shows(tmp_path):
     """Every step is timed, on a small log."""
-    times = measure(tmp_path, make_home(tmp_path, 600, 20), rounds=2)
+    times = measure([(tmp_path, make_home(tmp_path, 600, 20))], rounds=2)
     assert {"a new process", "a new question", "the open question", "after an event"} <= set(times)
-    assert all(seconds > 0 for seconds in times.values())
+    assert all(seconds > 0 for (seconds,) in times.values())
