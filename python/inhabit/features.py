@@ -70,8 +70,13 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class Source(Protocol):
     """Where the events of a kind come from: columns in memory, or a log on disk."""
 
-    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
-        """Return (at least) the events of a kind about the subjects from `since_us` on."""
+    def happenings(
+        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+    ) -> Happenings:
+        """Return (at least) the events of a kind that occurred from `since_us` on.
+
+        Those about one of the subjects, recorded before `before_us`.
+        """
         ...
 
 
@@ -81,9 +86,11 @@ class ColumnsSource:
 
     events: EventColumns
 
-    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
+    def happenings(
+        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+    ) -> Happenings:
         """See `Source`."""
-        del since_us  # everything is here
+        del since_us, before_us  # everything is here
         return Happenings.of_columns(self.events, kind, subjects)
 
 
@@ -95,9 +102,12 @@ class LogSource:
     target: Target
     before_us: int
 
-    def happenings(self, kind: str, subjects: tuple[str, ...], since_us: int) -> Happenings:
+    def happenings(
+        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+    ) -> Happenings:
         """See `Source`."""
-        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, self.before_us))
+        before_us = min(before_us, self.before_us)
+        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, before_us))
 
     @cached_property
     def first(self) -> EventRow | None:
@@ -182,7 +192,7 @@ class AsOf:
         self._source = source
         self.windows = windows
         self._began_us = began_us
-        self._read_already: dict[tuple[str, tuple[str, ...], int], Happenings] = {}
+        self._read_already: dict[tuple[str, tuple[str, ...], int, int], Happenings] = {}
 
     @classmethod
     def of_columns(
@@ -340,14 +350,21 @@ class AsOf:
 
     def _read_about(self, kind: str, since_us: NDArray[np.int64]) -> Happenings:
         subjects = tuple(dict.fromkeys((self.target.subject, "")))
-        return self._read(kind, subjects, int(since_us.min(initial=NEVER_US)))
+        last_us = int(self.moments.at_us.max(initial=0))  # what came later, no moment saw
+        return self._read(kind, subjects, int(since_us.min(initial=NEVER_US)), last_us)
 
-    def _read(self, kind: str | None, subjects: tuple[str, ...], since_us: int) -> Happenings:
+    def _read(
+        self,
+        kind: str | None,
+        subjects: tuple[str, ...],
+        since_us: int,
+        before_us: int = NEVER_US,
+    ) -> Happenings:
         if kind is None:
             return Happenings.none()
-        key = kind, subjects, since_us
+        key = kind, subjects, since_us, before_us
         if key not in self._read_already:
-            self._read_already[key] = self._source.happenings(kind, subjects, since_us)
+            self._read_already[key] = self._source.happenings(*key)
         return self._read_already[key]
 
 
