@@ -11,7 +11,7 @@
 
 use crate::{
     error::{Error, Result, check_finite, check_len, check_room},
-    kernel::{self, Shared},
+    kernel,
     lanes::{Lanes, MAX_WIDTH},
     network::{Activate, Network, with_usual_activation},
     rows,
@@ -115,7 +115,7 @@ pub(crate) fn add_coalitions<V: Vectors>(
         for i in 0..n {
             column::<V::Wide>(x[i], row[i], i, first).store(&mut columns[i * width..]);
         }
-        kernel::forward::<V::Wide, _>(network, Shared(parameters), columns, units);
+        kernel::forward::<V::Wide>(network, parameters, columns, units);
         add::<V::Wide>(network.loss().link(V::Wide::load(&units[last..])), &mut values[first..]);
         first += width;
     }

@@ -1,37 +1,21 @@
 //! The arithmetic of a network, once, in plain scalar order, generic over [`Lanes`].
 //!
-//! Element `e` of lane `l` is at `e * WIDTH + l` in every buffer. With `f32` lanes this is the plain
-//! layout of one sample of one person, and the oracle of every faster path.
+//! In the forward pass element `e` of lane `l` is at `e * WIDTH + l` of every buffer. With `f32` lanes this
+//! is the plain layout of one sample of one person, and the oracle of every faster path.
 
 use crate::{
     lanes::Lanes,
     loss::Loss,
-    network::{Activate, Identity, Layer, LossSum, MAX_LAYERS, Network, Samples, with_activation},
+    network::{Activate, Layer, LossSum, MAX_LAYERS, Network, Samples, with_activation},
     optimizer::Step,
     simd::Vectors,
 };
 
-/// Where parameters come from: the same in every lane, or each lane its own.
-pub(crate) trait Parameters<L: Lanes>: Copy {
-    fn at(self, index: usize) -> L;
-}
-
-/// One network for all lanes (lanes are samples).
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<'a>(pub(crate) &'a [f32]);
-
-impl<L: Lanes> Parameters<L> for Shared<'_> {
-    #[inline(always)]
-    fn at(self, index: usize) -> L {
-        L::splat(self.0[index])
-    }
-}
-
 /// Writes the outputs of all layers behind each other to `units`; the last are the sums `z`.
 #[inline(always)]
-pub(crate) fn forward<L: Lanes, P: Parameters<L>>(
+pub(crate) fn forward<L: Lanes>(
     network: &Network,
-    parameters: P,
+    parameters: &[f32],
     x: &[f32],
     units: &mut [f32],
 ) {
@@ -40,37 +24,65 @@ pub(crate) fn forward<L: Lanes, P: Parameters<L>>(
     for layer in network.layers() {
         let (done, rest) = units.split_at_mut(start);
         let inputs = if start == 0 { x } else { &done[before..] };
-        with_activation!(layer.activation, forward_layer::<L, P>(&layer, parameters, inputs, rest));
+        let outputs = &mut rest[..layer.outputs * L::WIDTH];
+        forward_layer::<L>(&layer, parameters, inputs, outputs);
+        // By itself: one copy of the layers serves all activations.
+        with_activation!(layer.activation, activate::<L>(outputs));
         before = start;
         start += layer.outputs * L::WIDTH;
     }
 }
 
+/// Writes the sums of a layer.
 #[inline(always)]
-fn forward_layer<L: Lanes, P: Parameters<L>, A: Activate>(
-    layer: &Layer,
-    parameters: P,
-    inputs: &[f32],
-    outputs: &mut [f32],
-) {
-    for k in 0..layer.outputs {
-        let row = layer.weights + k * layer.inputs;
-        let mut sum = parameters.at(layer.biases + k);
-        for i in 0..layer.inputs {
-            sum = L::load(&inputs[i * L::WIDTH..]).mul_add(parameters.at(row + i), sum);
-        }
-        A::apply(sum).store(&mut outputs[k * L::WIDTH..]);
+fn forward_layer<L: Lanes>(layer: &Layer, parameters: &[f32], inputs: &[f32], outputs: &mut [f32]) {
+    let inputs = &inputs[..layer.inputs * L::WIDTH];
+    let mut k = 0;
+    // Four sums at a time, so that none waits for itself.
+    while k < layer.outputs {
+        k += if k + 4 <= layer.outputs {
+            forward_units::<L, 4>(layer, parameters, inputs, outputs, k)
+        } else {
+            forward_units::<L, 1>(layer, parameters, inputs, outputs, k)
+        };
     }
 }
 
-/// Adds one sample's gradient to `gradient`.
+/// Writes the sums of `UNITS` units from `k` on; returns `UNITS`.
+#[inline(always)]
+fn forward_units<L: Lanes, const UNITS: usize>(
+    layer: &Layer,
+    parameters: &[f32],
+    inputs: &[f32],
+    outputs: &mut [f32],
+    k: usize,
+) -> usize {
+    let mut rows = [parameters; UNITS];
+    let mut sums = [L::splat(0.0); UNITS];
+    for q in 0..UNITS {
+        rows[q] = &parameters[layer.weights + (k + q) * layer.inputs..][..layer.inputs];
+        sums[q] = L::splat(parameters[layer.biases + k + q]);
+    }
+    for (i, input) in inputs.chunks_exact(L::WIDTH).enumerate() {
+        let input = L::load(input);
+        for q in 0..UNITS {
+            sums[q] = input.mul_add(L::splat(rows[q][i]), sums[q]);
+        }
+    }
+    for q in 0..UNITS {
+        sums[q].store(&mut outputs[(k + q) * L::WIDTH..]);
+    }
+    UNITS
+}
+
+/// Adds one sample's gradient to `gradient`; lanes are the inputs of a layer.
 ///
 /// On entry the last `n_outputs` of `deltas` hold dL/dz; on return the rest holds dL/dz of the hidden
 /// layers.
 #[inline(always)]
-pub(crate) fn backward<L: Lanes, P: Parameters<L>>(
+fn backward<V: Vectors>(
     network: &Network,
-    parameters: P,
+    parameters: &[f32],
     x: &[f32],
     units: &[f32],
     deltas: &mut [f32],
@@ -86,47 +98,65 @@ pub(crate) fn backward<L: Lanes, P: Parameters<L>>(
     for index in (0..depth).rev() {
         let layer = layers[index];
         let start = end - layer.outputs;
-        let (previous, current) = deltas.split_at_mut(start * L::WIDTH);
+        let (previous, current) = deltas.split_at_mut(start);
+        let current = &current[..layer.outputs];
         let inputs_start = if index == 0 { 0 } else { start - layer.inputs };
-        let inputs = if index == 0 { x } else { &units[inputs_start * L::WIDTH..] };
-        for k in 0..layer.outputs {
-            let delta = L::load(&current[k * L::WIDTH..]);
-            for i in 0..layer.inputs {
-                let target = &mut gradient[(layer.weights + k * layer.inputs + i) * L::WIDTH..];
-                delta.mul_add(L::load(&inputs[i * L::WIDTH..]), L::load(target)).store(target);
-            }
-            let target = &mut gradient[(layer.biases + k) * L::WIDTH..];
-            L::load(target).add(delta).store(target);
+        let inputs = if index == 0 { x } else { &units[inputs_start..start] };
+        let weights = &mut gradient[layer.weights..layer.biases];
+        for (row, &delta) in weights.chunks_exact_mut(layer.inputs).zip(current) {
+            let done = add_products::<V::Wide>(delta, inputs, row, 0);
+            let done = add_products::<V::Half>(delta, inputs, row, done);
+            add_products::<V::One>(delta, inputs, row, done);
+        }
+        let biases = &mut gradient[layer.biases..][..layer.outputs];
+        for (bias, &delta) in biases.iter_mut().zip(current) {
+            *bias += delta;
         }
         if index > 0 {
-            let slopes = &mut previous[inputs_start * L::WIDTH..];
-            with_activation!(
-                layers[index - 1].activation,
-                backward_layer::<L, P>(&layer, parameters, current, inputs, slopes)
-            );
+            let slopes = &mut previous[inputs_start..start];
+            let done = backward_layer::<V::Wide>(&layer, parameters, current, slopes, 0);
+            let done = backward_layer::<V::Half>(&layer, parameters, current, slopes, done);
+            backward_layer::<V::One>(&layer, parameters, current, slopes, done);
+            with_activation!(layers[index - 1].activation, chain::<V::One>(slopes, inputs));
         }
         end = start;
     }
 }
 
-/// Writes dL/dz of the layer before `layer`.
+/// `sums[i] += delta · inputs[i]` from `i` on as far as whole vectors go; returns how far.
 #[inline(always)]
-fn backward_layer<L: Lanes, P: Parameters<L>, A: Activate>(
-    layer: &Layer,
-    parameters: P,
-    deltas: &[f32],
-    inputs: &[f32],
-    slopes: &mut [f32],
-) {
-    for i in 0..layer.inputs {
-        let weights = layer.weights + i;
-        let mut slope = L::load(deltas).mul(parameters.at(weights));
-        for k in 1..layer.outputs {
-            let weight = parameters.at(weights + k * layer.inputs);
-            slope = L::load(&deltas[k * L::WIDTH..]).mul_add(weight, slope);
-        }
-        A::chain(slope, L::load(&inputs[i * L::WIDTH..])).store(&mut slopes[i * L::WIDTH..]);
+fn add_products<L: Lanes>(delta: f32, inputs: &[f32], sums: &mut [f32], mut i: usize) -> usize {
+    let delta = L::splat(delta);
+    let inputs = &inputs[..sums.len()];
+    while i + L::WIDTH <= sums.len() {
+        let sum = &mut sums[i..];
+        delta.mul_add(L::load(&inputs[i..]), L::load(sum)).store(sum);
+        i += L::WIDTH;
     }
+    i
+}
+
+/// Writes dL/dh of the layer before `layer`, from input `i` on as far as whole vectors go; returns how
+/// far.
+#[inline(always)]
+fn backward_layer<L: Lanes>(
+    layer: &Layer,
+    parameters: &[f32],
+    deltas: &[f32],
+    slopes: &mut [f32],
+    mut i: usize,
+) -> usize {
+    let weights = &parameters[layer.weights..layer.biases];
+    while i + L::WIDTH <= layer.inputs {
+        let mut slope = L::splat(deltas[0]).mul(L::load(&weights[i..]));
+        for k in 1..layer.outputs {
+            let weights = L::load(&weights[k * layer.inputs + i..]);
+            slope = L::splat(deltas[k]).mul_add(weights, slope);
+        }
+        slope.store(&mut slopes[i..]);
+        i += L::WIDTH;
+    }
+    i
 }
 
 /// Which samples, in which order.
@@ -194,7 +224,7 @@ pub(crate) fn batch_gradient<V: Vectors>(
     for index in 0..rows.len() {
         let row = rows.get(index);
         let (x, y, weight) = (samples.x(row), samples.y(row), samples.weight(row));
-        forward::<V::One, _>(network, Shared(parameters), x, units);
+        forward::<V::One>(network, parameters, x, units);
         let scale = V::One::splat(factor * weight);
         for output in 0..y.len() {
             let z = V::One::load(&units[first_output + output..]);
@@ -207,7 +237,7 @@ pub(crate) fn batch_gradient<V: Vectors>(
                 losses.add(loss[0], weight);
             }
         }
-        backward::<V::One, _>(network, Shared(parameters), x, units, deltas, gradient);
+        backward::<V>(network, parameters, x, units, deltas, gradient);
     }
 }
 
@@ -241,7 +271,7 @@ pub(crate) fn sums_are_finite(
     for layer in network.layers() {
         let (done, outputs) = units.split_at_mut(start);
         let inputs = if start == 0 { x } else { &done[before..] };
-        forward_layer::<f32, _, Identity>(&layer, Shared(parameters), inputs, outputs);
+        forward_layer::<f32>(&layer, parameters, inputs, &mut outputs[..layer.outputs]);
         let outputs = &mut outputs[..layer.outputs];
         if !outputs.iter().all(|sum| sum.is_finite()) {
             return false;
@@ -252,9 +282,17 @@ pub(crate) fn sums_are_finite(
     true
 }
 
-fn activate<L: Lanes, A: Activate>(sums: &mut [L]) {
-    for sum in sums {
-        *sum = A::apply(*sum);
+#[inline(always)]
+fn activate<L: Lanes, A: Activate>(sums: &mut [f32]) {
+    for sum in sums.chunks_exact_mut(L::WIDTH) {
+        A::apply(L::load(sum)).store(sum);
+    }
+}
+
+#[inline(always)]
+fn chain<L: Lanes, A: Activate>(slopes: &mut [f32], units: &[f32]) {
+    for (slope, unit) in slopes.chunks_exact_mut(L::WIDTH).zip(units.chunks_exact(L::WIDTH)) {
+        A::chain(L::load(slope), L::load(unit)).store(slope);
     }
 }
 

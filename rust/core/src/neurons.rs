@@ -10,7 +10,7 @@ use crate::{
     kernel::{self, Rows},
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
-    network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
+    network::{Activate, Activation, LossSum, Network, Relu, Samples, with_usual_activation},
     optimizer::{self, Optimizer, Pace},
     simd::{self, Vectors},
 };
@@ -224,29 +224,18 @@ pub(crate) fn train<V: Vectors>(
     pace: &mut Pace<'_>,
     losses: Option<&mut LossSum>,
 ) {
-    // Without vectors the plain kernel is as fast: no code for it.
-    if V::Wide::WIDTH > 1 {
+    let shape = blocks.shape;
+    if V::Wide::WIDTH == 1 {
+        // Without vectors the plain kernel is as fast: no code for it.
+    } else if shape == Shape::DEFAULT && activation == Activation::Relu {
+        // The usual network, with sizes that the compiler knows.
+        let shape = Shape::DEFAULT;
+        train_shaped::<V, Relu>(shape, blocks, samples, order, batch_size, pace, losses);
+    } else {
         with_usual_activation!(
             activation,
-            train_activated::<V>(blocks, samples, order, batch_size, pace, losses)
+            train_shaped::<V>(shape, blocks, samples, order, batch_size, pace, losses)
         );
-    }
-}
-
-#[inline(always)]
-fn train_activated<V: Vectors, A: Activate>(
-    blocks: &mut Blocks<'_>,
-    samples: &Samples<'_>,
-    order: &[u32],
-    batch_size: usize,
-    pace: &mut Pace<'_>,
-    losses: Option<&mut LossSum>,
-) {
-    if blocks.shape == Shape::DEFAULT {
-        // The same, with sizes that the compiler knows.
-        train_shaped::<V, A>(Shape::DEFAULT, blocks, samples, order, batch_size, pace, losses);
-    } else {
-        train_shaped::<V, A>(blocks.shape, blocks, samples, order, batch_size, pace, losses);
     }
 }
 

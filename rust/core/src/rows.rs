@@ -1,7 +1,7 @@
 //! Many predictions of one network: lanes are samples.
 
 use crate::{
-    kernel::{self, Shared},
+    kernel,
     lanes::{Lanes, MAX_WIDTH},
     math,
     network::{Activate, Activation, LossSum, Network, Samples, with_usual_activation},
@@ -29,13 +29,14 @@ pub(crate) fn predict<V: Vectors>(
     let (n_inputs, n_units, n_outputs) =
         (network.n_inputs(), network.n_units(), network.n_outputs());
     let rows = x.len() / n_inputs;
-    let (mut done, mut bound) = (0, 0.0);
     if let (true, Some(parameters)) = (is_default(network), parameters.first_chunk()) {
-        (done, bound) = with_usual_activation!(
+        return with_usual_activation!(
             network.hidden(),
             predict_default::<V::Wide>(parameters, network, x, output, linked)
         );
-    } else if scratch.len() >= V::Wide::WIDTH * (n_inputs + n_units) {
+    }
+    let mut done = 0;
+    if scratch.len() >= V::Wide::WIDTH * (n_inputs + n_units) {
         let width = V::Wide::WIDTH;
         let (columns, units) = scratch.split_at_mut(n_inputs * width);
         while done + width <= rows {
@@ -45,7 +46,7 @@ pub(crate) fn predict<V: Vectors>(
                     columns[i * width + lane] = row[i];
                 }
             }
-            kernel::forward::<V::Wide, _>(network, Shared(parameters), columns, units);
+            kernel::forward::<V::Wide>(network, parameters, columns, units);
             for k in 0..n_outputs {
                 let z = V::Wide::load(&units[(n_units - n_outputs + k) * width..]);
                 let z = if linked { network.loss().link(z) } else { z };
@@ -60,7 +61,7 @@ pub(crate) fn predict<V: Vectors>(
     }
     while done < rows {
         let row = &x[done * n_inputs..][..n_inputs];
-        kernel::forward::<V::One, _>(network, Shared(parameters), row, scratch);
+        kernel::forward::<V::One>(network, parameters, row, scratch);
         for k in 0..n_outputs {
             let z = V::One::load(&scratch[n_units - n_outputs + k..]);
             let z = if linked { network.loss().link(z) } else { z };
@@ -68,7 +69,7 @@ pub(crate) fn predict<V: Vectors>(
         }
         done += 1;
     }
-    bound
+    0.0
 }
 
 /// Whether a network has the default sizes and one of the usual activations.
@@ -77,7 +78,7 @@ pub(crate) fn is_default(network: &Network) -> bool {
         && matches!(network.hidden(), Activation::Relu | Activation::Tanh)
 }
 
-/// As [`predict`], for 10-16-8-1 with everything in registers; returns also how many rows are done.
+/// As [`predict`], for 10-16-8-1 with everything in registers.
 #[inline(always)]
 fn predict_default<L: Lanes, A: Activate>(
     p: &[f32; 321],
@@ -85,13 +86,17 @@ fn predict_default<L: Lanes, A: Activate>(
     x: &[f32],
     output: &mut [f32],
     linked: bool,
-) -> (usize, f32) {
-    let rows = x.len() / 10;
-    let mut done = 0;
+) -> f32 {
+    let mut padded = [0.0; MAX_WIDTH * 10];
     // The sum of squares bounds every number; cheaper than reading them twice.
     let mut squares = L::splat(0.0);
-    while done + L::WIDTH <= rows {
-        let x = &x[done * 10..][..L::WIDTH * 10];
+    for (x, output) in x.chunks(L::WIDTH * 10).zip(output.chunks_mut(L::WIDTH)) {
+        let x = if output.len() == L::WIDTH {
+            x
+        } else {
+            padded[..x.len()].copy_from_slice(x);
+            &padded[..L::WIDTH * 10]
+        };
         // Columns 0 to 7, then 2 to 9: two overlapping squares never read beyond a row.
         let head = L::columns(x, 10);
         let tail = L::columns(&x[2..], 10);
@@ -104,16 +109,19 @@ fn predict_default<L: Lanes, A: Activate>(
         }
         let z = default_sum::<L, A>(p, &inputs);
         let z = if linked { network.loss().link(z) } else { z };
-        z.store(&mut output[done..]);
-        done += L::WIDTH;
+        if output.len() == L::WIDTH {
+            z.store(output);
+        } else {
+            let mut lanes = [0.0; MAX_WIDTH];
+            z.store(&mut lanes);
+            output.copy_from_slice(&lanes[..output.len()]);
+        }
     }
     let mut lanes = [0.0; MAX_WIDTH];
     squares.store(&mut lanes);
     // Twice, for the rounding of the sums.
     let most = 2.0 * f32::from_bits(kernel::largest_bits(&lanes[..L::WIDTH]) as u32);
-    let rest = kernel::largest_bits(&x[done * 10..rows * 10]);
-    let bound = kernel::largest_bits(&[math::sqrt_f32(most), f32::from_bits(rest as u32)]);
-    (done, f32::from_bits(bound as u32))
+    math::sqrt_f32(most)
 }
 
 /// The last sum `z` of a network 10-16-8-1, everything in registers.
@@ -163,7 +171,7 @@ pub(crate) fn mean_loss(
         } else {
             // A row of more outputs than the block holds: where they are computed, one by one.
             let end = network.n_units();
-            kernel::forward::<f32, _>(network, Shared(parameters), x, scratch);
+            kernel::forward::<f32>(network, parameters, x, scratch);
             for (&z, &y) in scratch[end - n_outputs..end].iter().zip(y) {
                 sum.add(network.loss().value(z, y), samples.weight(row));
             }
