@@ -104,8 +104,10 @@ fn backward<V: Vectors>(
         let inputs = if index == 0 { x } else { &units[inputs_start..start] };
         let weights = &mut gradient[layer.weights..layer.biases];
         for (row, &delta) in weights.chunks_exact_mut(layer.inputs).zip(current) {
-            let done = add_products::<V::Wide>(delta, inputs, row, 0);
-            let done = add_products::<V::Half>(delta, inputs, row, done);
+            let mut done = add_products::<V::Wide>(delta, inputs, row, 0);
+            if V::Half::WIDTH < V::Wide::WIDTH {
+                done = add_products::<V::Half>(delta, inputs, row, done);
+            }
             add_products::<V::One>(delta, inputs, row, done);
         }
         let biases = &mut gradient[layer.biases..][..layer.outputs];
@@ -114,8 +116,10 @@ fn backward<V: Vectors>(
         }
         if index > 0 {
             let slopes = &mut previous[inputs_start..start];
-            let done = backward_layer::<V::Wide>(&layer, parameters, current, slopes, 0);
-            let done = backward_layer::<V::Half>(&layer, parameters, current, slopes, done);
+            let mut done = backward_layer::<V::Wide>(&layer, parameters, current, slopes, 0);
+            if V::Half::WIDTH < V::Wide::WIDTH {
+                done = backward_layer::<V::Half>(&layer, parameters, current, slopes, done);
+            }
             backward_layer::<V::One>(&layer, parameters, current, slopes, done);
             with_activation!(layers[index - 1].activation, chain::<V::One>(slopes, inputs));
         }
@@ -301,14 +305,13 @@ fn chain<L: Lanes, A: Activate>(slopes: &mut [f32], units: &[f32]) {
 pub(crate) fn apply_step<V: Vectors>(
     step: &Step,
     parameters: &mut [f32],
-    gradient: &mut [f32],
+    gradient: &[f32],
     first: &mut [f32],
     second: &mut [f32],
     anchor: Option<&[f32]>,
 ) {
     let whole = parameters.len() - parameters.len() % V::Wide::WIDTH;
     let (parameters, rest) = parameters.split_at_mut(whole);
-    let (gradient, gradient_rest) = gradient.split_at_mut(whole);
     let (first, first_rest) = first.split_at_mut(whole);
     let (second, second_rest) = second.split_at_mut(whole);
     step.apply_all::<V::Wide>(parameters, gradient, first, second, anchor);
@@ -316,5 +319,5 @@ pub(crate) fn apply_step<V: Vectors>(
         Some(anchor) => Some(&anchor[whole..]),
         None => None,
     };
-    step.apply_all::<V::One>(rest, gradient_rest, first_rest, second_rest, anchor_rest);
+    step.apply_all::<V::One>(rest, &gradient[whole..], first_rest, second_rest, anchor_rest);
 }

@@ -35,16 +35,22 @@ pub(crate) struct Shape {
     inputs: usize,
     units_1: usize,
     units_2: usize,
+    /// Whether the compiler knows the sizes: worth sums as many as the inputs.
+    known: bool,
 }
 
 impl Shape {
-    pub(crate) const DEFAULT: Self = Self { inputs: 10, units_1: 16, units_2: 8 };
+    pub(crate) const DEFAULT: Self = Self { inputs: 10, units_1: 16, units_2: 8, known: false };
 
     /// The shape of a network that this module can train.
     pub(crate) fn of(network: &Network) -> Option<Self> {
         let &[inputs, units_1, units_2, 1] = network.sizes() else { return None };
-        let shape =
-            Self { inputs: inputs.into(), units_1: units_1.into(), units_2: units_2.into() };
+        let shape = Self {
+            inputs: inputs.into(),
+            units_1: units_1.into(),
+            units_2: units_2.into(),
+            known: false,
+        };
         let usual = matches!(network.hidden(), Activation::Relu | Activation::Tanh)
             && network.loss() == Loss::BceWithLogits;
         (usual && shape.units_1 <= UNITS && shape.units_2 <= UNITS).then_some(shape)
@@ -62,40 +68,46 @@ impl Shape {
         self.weights_1() + self.inputs * UNITS
     }
 
-    /// Calls `meet(index in a block, index in the flat parameters)` for every parameter.
+    /// Calls `meet(index in a block, index in the flat parameters, length)` for everything that is in the
+    /// same order in both: all but the first weights.
     #[inline(always)]
-    fn each(self, mut meet: impl FnMut(usize, usize)) {
-        let Self { inputs, units_1, units_2 } = self;
-        for k in 0..units_1 {
-            for i in 0..inputs {
-                meet(self.weights_1() + i * UNITS + k, k * inputs + i);
-            }
+    fn runs(self, mut meet: impl FnMut(usize, usize, usize)) {
+        let Self { inputs, units_1, units_2, .. } = self;
+        let mut flat = units_1 * inputs;
+        let mut run = |block, length| {
+            meet(block, flat, length);
+            flat += length;
+        };
+        run(BIASES_1, units_1);
+        for k in 0..units_2 {
+            run(WEIGHTS_2 + k * UNITS, units_1);
         }
-        let flat = units_1 * inputs;
-        for k in 0..units_1 {
-            meet(BIASES_1 + k, flat + k);
-        }
-        let flat = flat + units_1;
-        for j in 0..units_2 {
-            for k in 0..units_1 {
-                meet(WEIGHTS_2 + j * UNITS + k, flat + j * units_1 + k);
-            }
-        }
-        let flat = flat + units_2 * units_1;
-        for j in 0..units_2 {
-            meet(BIASES_2 + j, flat + j);
-            meet(WEIGHTS_3 + j, flat + units_2 + j);
-        }
-        meet(BIAS_3, flat + 2 * units_2);
+        run(BIASES_2, units_2);
+        run(WEIGHTS_3, units_2);
+        run(BIAS_3, 1);
     }
 
     fn pack(self, flat: &[f32], block: &mut [f32]) {
         block.fill(0.0);
-        self.each(|to, from| block[to] = flat[from]);
+        self.runs(|to, from, n| block[to..to + n].copy_from_slice(&flat[from..from + n]));
+        for (i, row) in block[self.weights_1()..].chunks_exact_mut(UNITS).enumerate() {
+            for (weight, from) in
+                row.iter_mut().zip(flat.chunks_exact(self.inputs)).take(self.units_1)
+            {
+                *weight = from[i];
+            }
+        }
     }
 
     fn unpack(self, block: &[f32], flat: &mut [f32]) {
-        self.each(|from, to| flat[to] = block[from]);
+        self.runs(|from, to, n| flat[to..to + n].copy_from_slice(&block[from..from + n]));
+        for (i, row) in block[self.weights_1()..].chunks_exact(UNITS).enumerate() {
+            for (weight, to) in
+                row.iter().zip(flat.chunks_exact_mut(self.inputs)).take(self.units_1)
+            {
+                to[i] = *weight;
+            }
+        }
     }
 }
 
@@ -229,12 +241,20 @@ pub(crate) fn train<V: Vectors>(
         // Without vectors the plain kernel is as fast: no code for it.
     } else if shape == Shape::DEFAULT && activation == Activation::Relu {
         // The usual network, with sizes that the compiler knows.
-        let shape = Shape::DEFAULT;
+        let shape = Shape { known: true, ..Shape::DEFAULT };
         train_shaped::<V, Relu>(shape, blocks, samples, order, batch_size, pace, losses);
     } else {
         with_usual_activation!(
             activation,
-            train_shaped::<V>(shape, blocks, samples, order, batch_size, pace, losses)
+            train_shaped::<V>(
+                Shape { known: false, ..shape },
+                blocks,
+                samples,
+                order,
+                batch_size,
+                pace,
+                losses,
+            )
         );
     }
 }
@@ -475,12 +495,10 @@ fn backward<L: Lanes, A: Activate>(
     // As many sums as the registers hold; the last ones go back so far that they are as many.
     let (mut i, most) = (0, shape.inputs);
     while i < most {
-        i = if most == 10 {
+        i = if shape.known && most == 10 {
             add_products::<L, _, 10>(weights_1, i, i, x, deltas_1, fresh)
         } else if most >= 8 {
             add_products::<L, _, 8>(weights_1, i.min(most - 8), i, x, deltas_1, fresh)
-        } else if most >= 4 {
-            add_products::<L, _, 4>(weights_1, i.min(most - 4), i, x, deltas_1, fresh)
         } else {
             add_products::<L, _, 1>(weights_1, i, i, x, deltas_1, fresh)
         };

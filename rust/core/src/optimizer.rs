@@ -194,37 +194,38 @@ impl Step {
         }
     }
 
-    /// The step of all parameters; their number is a multiple of the width. The pull is added to
-    /// `gradient`.
+    /// The step of all parameters; their number is a multiple of the width.
     ///
     /// `anchor` is 0 where absent; it matters only with `l2 > 0`.
     #[inline(always)]
     pub(crate) fn apply_all<L: Lanes>(
         &self,
         parameters: &mut [f32],
-        gradient: &mut [f32],
+        gradient: &[f32],
         first: &mut [f32],
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) {
         let n = parameters.len();
-        let (gradient, first, second) = (&mut gradient[..n], &mut first[..n], &mut second[..n]);
-        let mut i = 0;
-        while self.l2 > 0.0 && i + L::WIDTH <= n {
-            let anchor = match anchor {
-                Some(anchor) => L::load(&anchor[i..]),
-                None => L::splat(0.0),
-            };
-            let slope = self.pull(L::load(&gradient[i..]), L::load(&parameters[i..]), anchor);
-            slope.store(&mut gradient[i..]);
-            i += L::WIDTH;
-        }
+        let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);
+        let slope = |i: usize, parameter: L| {
+            let slope = L::load(&gradient[i..]);
+            if self.l2 > 0.0 {
+                let anchor = match anchor {
+                    Some(anchor) => L::load(&anchor[i..]),
+                    None => L::splat(0.0),
+                };
+                self.pull(slope, parameter, anchor)
+            } else {
+                slope
+            }
+        };
         let mut i = 0;
         if self.adam {
             while i + L::WIDTH <= n {
+                let p = L::load(&parameters[i..]);
                 let (m, v) = (L::load(&first[i..]), L::load(&second[i..]));
-                let (p, m, v) =
-                    self.apply(L::load(&parameters[i..]), L::load(&gradient[i..]), m, v);
+                let (p, m, v) = self.apply(p, slope(i, p), m, v);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 v.store(&mut second[i..]);
@@ -232,18 +233,17 @@ impl Step {
             }
         } else if self.decay1 > 0.0 {
             while i + L::WIDTH <= n {
-                let (slope, m) = (L::load(&gradient[i..]), L::load(&first[i..]));
-                let (p, m, _) = self.apply(L::load(&parameters[i..]), slope, m, m);
+                let (p, m) = (L::load(&parameters[i..]), L::load(&first[i..]));
+                let (p, m, _) = self.apply(p, slope(i, p), m, m);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 i += L::WIDTH;
             }
         } else {
             while i + L::WIDTH <= n {
-                let slope = L::load(&gradient[i..]);
-                self.apply(L::load(&parameters[i..]), slope, slope, slope)
-                    .0
-                    .store(&mut parameters[i..]);
+                let p = L::load(&parameters[i..]);
+                let slope = slope(i, p);
+                self.apply(p, slope, slope, slope).0.store(&mut parameters[i..]);
                 i += L::WIDTH;
             }
         }

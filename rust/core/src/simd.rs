@@ -163,7 +163,7 @@ entry_points! {
     fn apply_step(
         step: &Step,
         parameters: &mut [f32],
-        gradient: &mut [f32],
+        gradient: &[f32],
         first: &mut [f32],
         second: &mut [f32],
         anchor: Option<&[f32]>,
