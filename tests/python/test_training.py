@@ -53,23 +53,23 @@ def test_follows_the_textbook(problem, config, weighted, anchored):
     anchor = network.parameters * 0.5 if anchored else None
     weight = problem.weight if weighted else np.ones(len(problem.X), np.float32)
     config = config.replace(shuffle=False, patience=None, anchor=anchor)
-    steps = list(
-        reference.train(
-            network.parameters,
-            *problem.shape,
-            problem.X.astype(np.float64),
-            problem.y2,
-            weight.astype(np.float64),
-            config,
-        )
-    )
+
+    def textbook(parameters):
+        X, y, weights = problem.X.astype(np.float64), problem.y2, weight.astype(np.float64)
+        return list(reference.train(parameters, *problem.shape, X, y, weights, config))
+
+    start = network.parameters.astype(np.float64)
+    steps = textbook(start)
+    # Long steps on a steep loss drive two starts apart that differ by a rounding: so much is not
+    # to be had in float32.
+    apart = np.abs(textbook(start * (1 + 2.0**-23))[-1] - steps[-1]).max()
     train(network, problem.X, problem.y, config, problem.weight if weighted else None)
     # Adam divides by the root of a mean of squares: where a gradient is nearly 0, a rounding error
     # of it can turn a whole step around.
     slack = 2 * config.learning_rate if config.optimizer == "adam" else 0.0
     difference = np.abs(network.parameters - steps[-1])
-    assert np.quantile(difference, 0.9) < 2e-4
-    assert difference.max() < 2e-4 + slack * len(steps)
+    assert np.quantile(difference, 0.9) < 2e-4 + 20 * apart
+    assert difference.max() < 2e-4 + 20 * apart + slack * len(steps)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
