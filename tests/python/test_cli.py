@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -152,6 +153,29 @@ def test_program_and_module_are_one(home):
         assert done.stdout == f"inhabit, version {__version__}\n"
 
 
+def test_the_list_of_commands_fits_a_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("--help").output.splitlines()
+    for name in COMMANDS:
+        (line,) = (line for line in lines if line.startswith(f"  {name} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
+
+
+def test_any_encoding_of_the_terminal(home):
+    """What it cannot show is no error; JSON and exports are UTF-8 wherever they go."""
+
+    def inhabit(*arguments):
+        command = [sys.executable, "-m", "inhabit", *arguments]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+    assert inhabit("record", "habit_completed", "-s", "caf\xe9").startswith(b"recorded")
+    assert b"caf\\xe9" in inhabit("status")
+    assert json.loads(inhabit("predict", "--json"))["subject"] == "caf\xe9"
+    assert ",caf\xe9,".encode() in inhabit("export", "-")
+
+
 # --- a day ---------------------------------------------------------------------------------------
 
 
@@ -171,8 +195,8 @@ def test_a_first_day(home):
         2,
         "",
         (
-            "inhabit: there is no event yet; say --subject, or record one: inhabit record "
-            "habit_completed --subject meditate; see inhabit status --help\n"
+            "inhabit: there is no event about a subject yet; say --subject, or record one: inhabit "
+            "record habit_completed --subject meditate; see inhabit status --help\n"
         ),
     )
     code, out, _ = inhabit("record", "habit_completed", "-s", "meditate")
@@ -406,6 +430,10 @@ def test_a_file_of_several_people_asks_whose_events_to_take(home, users):
     assert not (home / "home").exists()
     assert run("import", file, "--user", "ben").stdout == (
         "40 new events, 0 known already, 40 of others\n"
+    )
+    assert (
+        "events.csv holds no event of --user eve"
+        in run("import", file, "--user", "eve", code=2).stderr
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -104,6 +106,9 @@ class Group(click.Group):
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         """Parse the arguments before the command."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A name that the terminal cannot show is no reason to fail.
+            sys.stdout.reconfigure(errors="backslashreplace")
         with _one_line():
             return super().make_context(*args, **more)
 
@@ -185,7 +190,7 @@ def only_subject(home: Path) -> str:
         return subjects[0]
     if not subjects:
         raise click.UsageError(
-            "there is no event yet; say --subject, or record one: "
+            "there is no event about a subject yet; say --subject, or record one: "
             "inhabit record habit_completed --subject meditate"
         )
     raise click.UsageError(f"say which with --subject: {', '.join(subjects)}")
@@ -197,7 +202,8 @@ def only_subject(home: Path) -> str:
 def emit(data: Any, text: Any, *, as_json: bool) -> None:
     """Print a result: JSON for programs, ``text`` (str or anything rich can draw) for people."""
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
+        # As bytes, for JSON is UTF-8 wherever it goes.
+        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2))
     else:
         console().print(text, soft_wrap=isinstance(text, str | Text))
 

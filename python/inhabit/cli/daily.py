@@ -122,7 +122,10 @@ def decide(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Decide whether to remind now, wait, or suppress; the decision is kept, with its reasons."""
+    """Decide whether to remind now, wait, or suppress.
+
+    The decision is kept, with its reasons.
+    """
     with open_personalizer(home, subject) as me:
         decision = me.decide(at, store=False if dry_run else None)
         emit(decision, _worded(decision), as_json=as_json)
@@ -139,7 +142,7 @@ def _worded(decision: Decision) -> Text:
 @subject_option
 @home_option
 def status(*, subject: str | None, home: Path | None, as_json: bool) -> None:
-    """Say what is known, how well it predicts, and whether a training is due."""
+    """Say what is known, how well it predicts, and what is due."""
     with open_personalizer(home, subject) as me:
         now = me.status()
         emit(now, _status_table(now), as_json=as_json)
@@ -210,7 +213,10 @@ def export(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Write what is known to FILE, which is yours; - writes to the output."""
+    """Write what is known to a file, which is yours.
+
+    If FILE is -, to the output.
+    """
     with open_personalizer(home, subject) as me:
         if what == "backup":
             me.log.backup(file)

@@ -113,10 +113,10 @@ def import_(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Take in events from FILE (CSV or JSON Lines), from another app, or from git.
+    """Take in events from a file, from another app, or from git.
 
-    CSV has the columns user, subject, occurred_at, kind, value (recorded_at and id if you like);
-    times are ISO 8601 with offset. Importing the same file twice adds nothing.
+    FILE is CSV or JSON Lines, with the columns user, subject, occurred_at, kind, value (recorded_at
+    and id if you like); times are ISO 8601 with offset. Importing the same file twice adds nothing.
     """
     records = _records(file, loop_habits, git, author=author, subject=subject)
     if user is None:
@@ -132,6 +132,8 @@ def import_(
             progress=lambda read: bar.update(task, completed=read),
         )
     _complain(report)
+    if report.others and not (report.added or report.known):
+        raise click.UsageError(f"{file} holds no event of --user {user}")
     counted = {name: getattr(report, name) for name in ("read", "added", "known", "others", "bad")}
     bad = [{"line": row.line, "reason": row.reason} for row in report.bad_rows]
     text = (
@@ -203,7 +205,10 @@ def train(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Learn from everything that has matured; what was learnt before stays until it is better."""
+    """Learn from everything that has matured.
+
+    What was learnt before stays in service until what is learnt now is on the disk, whole.
+    """
     with open_personalizer(home, subject) as me, progress_bar(quiet=as_json) as bar:
         task = bar.add_task(f"learning {me.subject}", total=None)
         learn = me.train_if_due if if_due else me.train
@@ -289,11 +294,12 @@ def replay(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate honestly: predict each moment in FILE from what was recorded before it, then learn.
+    """Evaluate honestly: predict first, then learn.
 
-    Each user and subject is a person of its own. The running base rate stands beside the model on
-    the same rows; the first seven observations are learnt from, not scored. Log losses are of
-    probabilities within [0.01, 0.99], the other scores of the probabilities as they are.
+    Each moment in FILE is predicted from what was recorded before it. Each user and subject is a
+    person of its own. The running base rate stands beside the model on the same rows; the first
+    seven observations are learnt from, not scored. Log losses are of probabilities within
+    [0.01, 0.99], the other scores of the probabilities as they are.
 
     --predictions writes user, subject, moment, window_end, probability (what was served), label
     (1, 0, or empty where unknown) and generation (of the personal network: its promotions so far).
@@ -366,7 +372,8 @@ def _say(text: str) -> None:
 def _summary_table(summary: Summary) -> Table:
     """Word the summary: the model beside the base rate."""
     title = (
-        f"{summary.people} people, {summary.rows} moments, {summary.scored} scored, "
+        f"{_counted(summary.people, 'person', 'people')}, "
+        f"{_counted(summary.rows, 'moment', 'moments')}, {summary.scored} scored, "
         f"{_number(100 * summary.positive_rate, 0)} % positive"
     )
     caption = "log losses of probabilities within [0.01, 0.99]"
@@ -397,6 +404,10 @@ def _summary_table(summary: Summary) -> Table:
         label = f"log loss after {span} observations"
         table.add_row(label, _number(part.log_loss), _number(part.base_rate_log_loss))
     return table
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _number(value: float, digits: int = 4) -> str:
@@ -430,9 +441,10 @@ def prior(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Learn from many people in FILES what to expect of others; without FILES, describe the prior.
+    """Learn from many people what to expect of others.
 
-    Give it to others as `prior = "FILE"` in their config.toml, or with --prior FILE.
+    FILES hold their events; without any, the prior of the package is described. Give it to others
+    as `prior = "FILE"` in their config.toml, or with --prior FILE.
     """
     if not files:
         manifest = priors.read().manifest
@@ -508,9 +520,10 @@ def demo(
     open_it: bool,
     as_json: bool,
 ) -> None:
-    """Live a person's year in seconds: real log, real training, real generations, then a report.
+    """Live a person's year in seconds, and write a report.
 
-    The person is simulated, unless you give real events. Nothing of your own home is touched.
+    With a real log, real trainings, real generations. The person is simulated, unless you give real
+    events. Nothing of your own home is touched.
     """
     from inhabit.demo import RecordedLife, SimulatedLife, live  # noqa: PLC0415 - slow to import
     from inhabit.report import render  # noqa: PLC0415
