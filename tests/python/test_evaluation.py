@@ -25,6 +25,7 @@ from inhabit.evaluation import (
 )
 from inhabit.events import EventRow
 from inhabit.exceptions import ConfigError
+from inhabit.importers import Record, collect
 from inhabit.moments import NEXT_MOMENT, Schedule
 from inhabit.samples import UNKNOWN, Target, samples
 
@@ -168,6 +169,22 @@ def test_the_order_of_people_in_a_file_changes_nothing(people, predictions):
     assert backwards.users == predictions.users
     assert np.array_equal(backwards.probability, predictions.probability)
     assert np.array_equal(backwards.user, predictions.user)
+
+
+def written(records, target, schedule):
+    people, _ = collect(records)
+    file = io.StringIO()
+    write_csv(replay(people, target, schedule), file)
+    return file.getvalue()
+
+
+@given(histories, targets(), schedules, st.randoms(use_true_random=False))
+def test_rows_told_twice_or_in_another_order_change_nothing(rows, target, schedule, random):
+    """Many of the rows are of one instant: what comes first among them must not be the file's."""
+    told = [Record(line, random.choice(("ann", "bob")), row) for line, row in enumerate(rows)]
+    again = [*told, *random.choices(told, k=5)]
+    random.shuffle(again)
+    assert written(again, target, schedule) == written(told, target, schedule)
 
 
 def test_truncating_the_log_changes_no_earlier_prediction(people, predictions):
