@@ -168,6 +168,28 @@ impl Step {
         L::splat(self.l2).mul_add(parameter.sub(anchor), gradient)
     }
 
+    /// The gradient from parameter `i` on, pulled.
+    // A method: a closure would be compiled without the instructions of the kernel around it.
+    #[inline(always)]
+    fn slope<L: Lanes>(
+        &self,
+        i: usize,
+        parameter: L,
+        gradient: &[f32],
+        anchor: Option<&[f32]>,
+    ) -> L {
+        let slope = L::load(&gradient[i..]);
+        if self.l2 > 0.0 {
+            let anchor = match anchor {
+                Some(anchor) => L::load(&anchor[i..]),
+                None => L::splat(0.0),
+            };
+            self.pull(slope, parameter, anchor)
+        } else {
+            slope
+        }
+    }
+
     /// One parameter's step: returns the new parameter and moments.
     #[inline(always)]
     pub(crate) fn apply<L: Lanes>(
@@ -208,24 +230,12 @@ impl Step {
     ) {
         let n = parameters.len();
         let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);
-        let slope = |i: usize, parameter: L| {
-            let slope = L::load(&gradient[i..]);
-            if self.l2 > 0.0 {
-                let anchor = match anchor {
-                    Some(anchor) => L::load(&anchor[i..]),
-                    None => L::splat(0.0),
-                };
-                self.pull(slope, parameter, anchor)
-            } else {
-                slope
-            }
-        };
         let mut i = 0;
         if self.adam {
             while i + L::WIDTH <= n {
                 let p = L::load(&parameters[i..]);
                 let (m, v) = (L::load(&first[i..]), L::load(&second[i..]));
-                let (p, m, v) = self.apply(p, slope(i, p), m, v);
+                let (p, m, v) = self.apply(p, self.slope(i, p, gradient, anchor), m, v);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 v.store(&mut second[i..]);
@@ -234,7 +244,7 @@ impl Step {
         } else if self.decay1 > 0.0 {
             while i + L::WIDTH <= n {
                 let (p, m) = (L::load(&parameters[i..]), L::load(&first[i..]));
-                let (p, m, _) = self.apply(p, slope(i, p), m, m);
+                let (p, m, _) = self.apply(p, self.slope(i, p, gradient, anchor), m, m);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 i += L::WIDTH;
@@ -242,7 +252,7 @@ impl Step {
         } else {
             while i + L::WIDTH <= n {
                 let p = L::load(&parameters[i..]);
-                let slope = slope(i, p);
+                let slope = self.slope(i, p, gradient, anchor);
                 self.apply(p, slope, slope, slope).0.store(&mut parameters[i..]);
                 i += L::WIDTH;
             }
