@@ -168,10 +168,10 @@ impl Step {
         L::splat(self.l2).mul_add(parameter.sub(anchor), gradient)
     }
 
-    /// The gradient from parameter `i` on, pulled.
+    /// The gradient of the parameters from `i` on, pulled if `PULL`.
     // A method: a closure would be compiled without the instructions of the kernel around it.
     #[inline(always)]
-    fn slope<L: Lanes>(
+    fn slope<L: Lanes, const PULL: bool>(
         &self,
         i: usize,
         parameter: L,
@@ -179,14 +179,10 @@ impl Step {
         anchor: Option<&[f32]>,
     ) -> L {
         let slope = L::load(&gradient[i..]);
-        if self.l2 > 0.0 {
-            let anchor = match anchor {
-                Some(anchor) => L::load(&anchor[i..]),
-                None => L::splat(0.0),
-            };
-            self.pull(slope, parameter, anchor)
-        } else {
-            slope
+        match anchor {
+            Some(anchor) if PULL => self.pull(slope, parameter, L::load(&anchor[i..])),
+            None if PULL => self.pull(slope, parameter, L::splat(0.0)),
+            _ => slope,
         }
     }
 
@@ -228,6 +224,22 @@ impl Step {
         second: &mut [f32],
         anchor: Option<&[f32]>,
     ) {
+        if self.l2 > 0.0 {
+            self.steps::<L, true>(parameters, gradient, first, second, anchor);
+        } else {
+            self.steps::<L, false>(parameters, gradient, first, second, None);
+        }
+    }
+
+    #[inline(always)]
+    fn steps<L: Lanes, const PULL: bool>(
+        &self,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        anchor: Option<&[f32]>,
+    ) {
         let n = parameters.len();
         let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);
         let mut i = 0;
@@ -235,7 +247,7 @@ impl Step {
             while i + L::WIDTH <= n {
                 let p = L::load(&parameters[i..]);
                 let (m, v) = (L::load(&first[i..]), L::load(&second[i..]));
-                let (p, m, v) = self.apply(p, self.slope(i, p, gradient, anchor), m, v);
+                let (p, m, v) = self.apply(p, self.slope::<L, PULL>(i, p, gradient, anchor), m, v);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 v.store(&mut second[i..]);
@@ -244,7 +256,7 @@ impl Step {
         } else if self.decay1 > 0.0 {
             while i + L::WIDTH <= n {
                 let (p, m) = (L::load(&parameters[i..]), L::load(&first[i..]));
-                let (p, m, _) = self.apply(p, self.slope(i, p, gradient, anchor), m, m);
+                let (p, m, _) = self.apply(p, self.slope::<L, PULL>(i, p, gradient, anchor), m, m);
                 p.store(&mut parameters[i..]);
                 m.store(&mut first[i..]);
                 i += L::WIDTH;
@@ -252,7 +264,7 @@ impl Step {
         } else {
             while i + L::WIDTH <= n {
                 let p = L::load(&parameters[i..]);
-                let slope = self.slope(i, p, gradient, anchor);
+                let slope = self.slope::<L, PULL>(i, p, gradient, anchor);
                 self.apply(p, slope, slope, slope).0.store(&mut parameters[i..]);
                 i += L::WIDTH;
             }
