@@ -10,7 +10,7 @@ use crate::{
     kernel::{self, Rows},
     lanes::{Lanes, MAX_WIDTH},
     loss::Loss,
-    network::{Activate, Activation, LossSum, Network, Relu, Samples, with_usual_activation},
+    network::{Activate, Activation, LossSum, Network, Relu, Samples, Tanh},
     optimizer::{self, Optimizer, Pace},
     simd::{self, Vectors},
 };
@@ -240,27 +240,54 @@ pub(crate) fn train<V: Vectors>(
     if V::Wide::WIDTH == 1 {
         // Without vectors the plain kernel is as fast: no code for it.
     } else if shape == Shape::DEFAULT && activation == Activation::Relu {
-        // The usual network, with sizes that the compiler knows.
+        // The usual network, with sizes and activation that the compiler knows.
         let shape = Shape { known: true, ..Shape::DEFAULT };
-        train_shaped::<V, Relu>(shape, blocks, samples, order, batch_size, pace, losses);
+        train_shaped::<V, _>(UsualHidden, shape, blocks, samples, order, batch_size, pace, losses);
     } else {
-        with_usual_activation!(
-            activation,
-            train_shaped::<V>(
-                Shape { known: false, ..shape },
-                blocks,
-                samples,
-                order,
-                batch_size,
-                pace,
-                losses,
-            )
-        );
+        let shape = Shape { known: false, ..shape };
+        train_shaped::<V, _>(activation, shape, blocks, samples, order, batch_size, pace, losses);
+    }
+}
+
+/// What hidden units do with their sums.
+trait Hidden: Copy {
+    /// [`Activate::apply`]
+    fn apply<L: Lanes>(self, z: L) -> L;
+    /// [`Activate::chain`]
+    fn chain<L: Lanes>(self, slope: L, h: L) -> L;
+}
+
+/// `ReLU`, known to the compiler.
+#[derive(Clone, Copy)]
+struct UsualHidden;
+
+impl Hidden for UsualHidden {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, z: L) -> L {
+        Relu::apply(z)
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(self, slope: L, h: L) -> L {
+        Relu::chain(slope, h)
+    }
+}
+
+/// One of the usual two: a branch in the inner loops, but half the code.
+impl Hidden for Activation {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, z: L) -> L {
+        if self == Self::Tanh { Tanh::apply(z) } else { Relu::apply(z) }
+    }
+    #[inline(always)]
+    fn chain<L: Lanes>(self, slope: L, h: L) -> L {
+        if self == Self::Tanh { Tanh::chain(slope, h) } else { Relu::chain(slope, h) }
     }
 }
 
 #[inline(always)]
-fn train_shaped<V: Vectors, A: Activate>(
+#[allow(clippy::too_many_arguments)]
+fn train_shaped<V: Vectors, H: Hidden>(
+    hidden: H,
     shape: Shape,
     blocks: &mut Blocks<'_>,
     samples: &Samples<'_>,
@@ -280,12 +307,20 @@ fn train_shaped<V: Vectors, A: Activate>(
         let factor = kernel::mean_factor(Loss::BceWithLogits, 1, samples, Rows::Listed(batch));
         for (index, rows) in batch.chunks(ROUND).enumerate() {
             fetch(shape, samples, rows, factor, &mut x, &mut round);
-            forward::<V::Wide, A>(shape, parameters, &transposed, &x, rows.len(), &mut round);
+            forward::<V::Wide, H>(
+                hidden,
+                shape,
+                parameters,
+                &transposed,
+                &x,
+                rows.len(),
+                &mut round,
+            );
             if let Some(losses) = &mut losses {
                 add_losses::<V::Wide>(samples, rows, &mut round, losses);
             }
             let x = &x[..rows.len().min(ROUND)];
-            backward::<V::Wide, A>(shape, parameters, x, &mut round, gradient, index == 0);
+            backward::<V::Wide, H>(hidden, shape, parameters, x, &mut round, gradient, index == 0);
         }
         let step = pace.step();
         let (first, second) = (&mut *blocks.first, &mut *blocks.second);
@@ -335,7 +370,8 @@ fn fetch<'a>(
 }
 
 #[inline(always)]
-fn forward<L: Lanes, A: Activate>(
+fn forward<L: Lanes, H: Hidden>(
+    hidden: H,
     shape: Shape,
     p: &[f32],
     transposed: &Transposed,
@@ -345,11 +381,11 @@ fn forward<L: Lanes, A: Activate>(
 ) {
     // Several samples at a time, so that several chains of multiply-adds are under way.
     if L::WIDTH == MAX_WIDTH {
-        forward_1::<L, A, 8>(shape, p, x, n, round);
+        forward_1::<L, H, 8>(hidden, shape, p, x, n, round);
     } else {
-        forward_1::<L, A, 4>(shape, p, x, n, round);
+        forward_1::<L, H, 4>(hidden, shape, p, x, n, round);
     }
-    forward_2::<L, A, 8>(shape, p, transposed, n, round);
+    forward_2::<L, H, 8>(hidden, shape, p, transposed, n, round);
     // The last sum and everything after it with lanes = samples.
     let bias = L::splat(p[BIAS_3]);
     let mut s = 0;
@@ -371,7 +407,8 @@ fn forward<L: Lanes, A: Activate>(
 }
 
 #[inline(always)]
-fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
+fn forward_1<L: Lanes, H: Hidden, const CHAINS: usize>(
+    hidden: H,
     shape: Shape,
     p: &[f32],
     x: &[&[f32]; ROUND],
@@ -395,7 +432,7 @@ fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
                 }
             }
             for q in 0..CHAINS {
-                A::apply(sums[q]).store(&mut round.units_1[s + q][unit..]);
+                hidden.apply(sums[q]).store(&mut round.units_1[s + q][unit..]);
             }
             s += CHAINS;
         }
@@ -404,7 +441,8 @@ fn forward_1<L: Lanes, A: Activate, const CHAINS: usize>(
 }
 
 #[inline(always)]
-fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
+fn forward_2<L: Lanes, H: Hidden, const CHAINS: usize>(
+    hidden: H,
     shape: Shape,
     p: &[f32],
     transposed: &Transposed,
@@ -424,7 +462,7 @@ fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
                 }
             }
             for q in 0..CHAINS {
-                A::apply(sums[q]).store(&mut round.units_2[s + q][unit..]);
+                hidden.apply(sums[q]).store(&mut round.units_2[s + q][unit..]);
             }
             s += CHAINS;
         }
@@ -434,7 +472,8 @@ fn forward_2<L: Lanes, A: Activate, const CHAINS: usize>(
 
 /// Adds the gradient of a round's samples, in their order; a `fresh` gradient starts from 0.
 #[inline(always)]
-fn backward<L: Lanes, A: Activate>(
+fn backward<L: Lanes, H: Hidden>(
+    hidden: H,
     shape: Shape,
     p: &[f32],
     x: &[&[f32]],
@@ -453,7 +492,7 @@ fn backward<L: Lanes, A: Activate>(
             let delta = L::splat(round.deltas_3[s]);
             let h = L::load(&round.units_2[s][unit..]);
             sums = delta.mul_add(h, sums);
-            let slope = A::chain(delta.mul(weights), h);
+            let slope = hidden.chain(delta.mul(weights), h);
             biases = biases.add(slope);
             slope.store(&mut round.deltas_2[s][unit..]);
         }
@@ -479,7 +518,7 @@ fn backward<L: Lanes, A: Activate>(
             for k in 1..shape.units_2 {
                 slope = L::splat(deltas[k]).mul_add(weights[k], slope);
             }
-            let slope = A::chain(slope, L::load(&round.units_1[s][unit..]));
+            let slope = hidden.chain(slope, L::load(&round.units_1[s][unit..]));
             biases = biases.add(slope);
             slope.store(&mut round.deltas_1[s][unit..]);
         }
