@@ -462,6 +462,16 @@ def test_demo(home, source):
     assert not (home / "home").exists()
 
 
+def test_demo_without_matplotlib(home, monkeypatch):
+    """What was lived is told; only the report is missing, and what it takes is named."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("demo", "--days", "14", "--prior", "none", code=1)
+    assert "week of" in result.stdout
+    assert result.stderr == (
+        "inhabit: matplotlib is needed for the report: pip install 'inhabit[report]'\n"
+    )
+
+
 def test_demo_is_repeatable(home):
     """The same seed lives the same life; another seed another one."""
     arguments = ["demo", "--days", "14", "--prior", "none", "--report", "r.html"]

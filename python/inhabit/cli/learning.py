@@ -540,6 +540,7 @@ def demo(
         life = RecordedLife(columns, about, settings)
     else:
         life = SimulatedLife(days=days, seed=seed)
+    report.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="inhabit-") as home, progress_bar(quiet=as_json) as bar:
         task = bar.add_task(f"living with {life.subject}", total=life.days)
         story, weeks = live(
@@ -548,11 +549,10 @@ def demo(
             settings,
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(render(story), encoding="utf-8")
-    if not as_json:
+    if not as_json:  # before the report, which needs more than the package itself
         console().print(life.note, style="italic")
         console().print(_week_table(weeks))
+    report.write_text(render(story), encoding="utf-8")
     figures = ", ".join(f"{name} {value}" for name, value in story.figures.items())
     emit({"report": report, **story.figures}, f"{figures}\nreport: {report}", as_json=as_json)
     if open_it:
