@@ -219,8 +219,8 @@ class GenerationStore:
     """
 
     def __init__(self, folder: Path | str, *, keep: int = 5) -> None:
-        if keep < 1:
-            raise ConfigError(f"keep: expected at least 1 generation, got {keep}")
+        if not (isinstance(keep, int) and keep >= 1):
+            raise ConfigError(f"keep: expected a whole number >= 1, got {keep!r}")
         self.folder = Path(folder)
         self.keep = keep
 

@@ -82,8 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request: TrainingRequest = TrainingRequest()
 
     def __post_init__(self) -> None:
-        if self.keep < 1:
-            raise ConfigError(f"keep: expected >= 1, got {self.keep}")
+        if not (isinstance(self.keep, int) and self.keep >= 1):
+            raise ConfigError(f"keep: expected a whole number >= 1, got {self.keep!r}")
         self.schedule()
         self.about("")
 

@@ -12,6 +12,7 @@ import textwrap
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from inhabit.exceptions import (
     ShapeError,
     StorageError,
 )
+from inhabit.settings import Settings
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789._-", min_size=1, max_size=12).filter(
     lambda name: name != "checksum"
@@ -307,9 +309,12 @@ def test_purge_leaves_no_trace(store: GenerationStore) -> None:
     GenerationStore(store.folder / "absent").purge()
 
 
-def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match="keep"):
-        GenerationStore("x", keep=0)
+@pytest.mark.parametrize("keep", [0, -1, 2.5, "5", None])
+def test_settings_are_checked(keep: Any) -> None:
+    with pytest.raises(ConfigError, match=f"keep: expected a whole number >= 1, got {keep!r}"):
+        GenerationStore("x", keep=keep)
+    with pytest.raises(ConfigError, match=f"keep: expected a whole number >= 1, got {keep!r}"):
+        Settings(keep=keep)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "fsync_folder"])

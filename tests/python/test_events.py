@@ -96,6 +96,8 @@ def test_event_and_row_are_the_same_thing(event):
             "whole",
         ),
         ({"occurred_at": datetime.min.replace(tzinfo=UTC)}, EventError, "years 2 to 9998"),
+        ({"occurred_at": "2026-03-01"}, EventError, "occurred_at: expected a datetime, got '2026"),
+        ({"recorded_at": 5}, EventError, "recorded_at: expected a datetime, got 5"),
         (
             {"recorded_at": datetime.max.replace(tzinfo=UTC)},
             EventError,

@@ -72,7 +72,7 @@ def test_a_duration_is_a_window():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tomorrow", "0h", "-1h", "6", "h", "next day", "1.5h", "367d", "999999d"]
+    "text", ["", "tomorrow", "0h", "-1h", "6", "h", "next day", "1.5h", "367d", "999999d", 6, None]
 )
 def test_other_windows_are_refused(text):
     with pytest.raises(ConfigError, match="window: expected"):

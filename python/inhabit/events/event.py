@@ -29,14 +29,17 @@ def us_from_datetime(time: datetime, name: str = "time") -> int:
     Raises
     ------
     EventError
-        If `time` is naive, or in the first or last year that Python knows;
+        If `time` is no datetime, naive, or in the first or last year that Python knows;
         `name` is what the message calls it.
     """
     return _us_and_offset(time, name)[0]
 
 
 def _us_and_offset(time: datetime, name: str) -> tuple[int, timedelta]:
-    offset = time.utcoffset()
+    try:
+        offset = time.utcoffset()
+    except AttributeError:
+        raise EventError(f"{name}: expected a datetime, got {time!r:.60}") from None
     if offset is None:
         raise EventError(
             f"{name}: expected a time with a UTC offset, got {time.isoformat()}, which names no "

@@ -115,7 +115,8 @@ class EventLog:
         """
         if recorded_at is None:
             recorded_at = datetime.now().astimezone()
-            if occurred_at is not None and occurred_at.utcoffset() is not None:
+            if occurred_at is not None:
+                us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
                 recorded_at = max(recorded_at, occurred_at)
         event = Event(
             kind=kind,
