@@ -28,8 +28,9 @@ pub fn lanes() -> usize {
     simd::person_lanes()
 }
 
-/// Whether persons side by side are faster than one after the other: always, except where the default
-/// shape has its own kernel and vectors are short (measured: AVX2 loses a fifth, AVX-512 wins a sixth).
+/// Whether persons side by side are faster than one after the other: always, except where one person's
+/// training has its own kernel and vectors are short (measured with 10-16-8-1: AVX-512 gains a sixth, AVX2
+/// loses 7 to 10 %).
 #[must_use]
 pub fn pays(network: &Network) -> bool {
     lanes() == MAX_WIDTH || (lanes() > 1 && Shape::of(network).is_none())
