@@ -133,14 +133,14 @@ class LogSource:
         windows : Moments
         """
         target, (first_day, last_day) = self.target, days
-        begins_us = int(schedule.starts_us(first_day)) - US_PER_DAY  # nobody's day begins earlier
+        begins_us = schedule.starts_us(first_day) - US_PER_DAY  # nobody's day begins earlier
         reach = HISTORY // len(schedule.times) + 1
         reach += (target.window.duration_us + target.grace_us) // US_PER_DAY + MARGIN_DAYS
         while True:
             clock = LocalClock.of_log(self.log, schedule, first_day - reach, self.before_us, here)
             windows = moments_between(clock, schedule, target.window, first_day - reach, last_day)
             closed_us = windows.window_end_us + target.grace_us
-            if np.searchsorted(closed_us, begins_us, side="right") >= HISTORY:
+            if closed_us.searchsorted(begins_us, side="right") >= HISTORY:
                 return clock, windows
             reach *= 2  # the clock jumped over so many moments
 
@@ -282,11 +282,11 @@ class AsOf:
     def _history(self) -> _History:
         evidence, at_us = self.evidence, self.moments.at_us
         # Open windows stay out: what is known of them early is only ever "yes".
-        closed = np.searchsorted(evidence.matures_at_us, at_us, side="right")
-        begun = np.searchsorted(self.windows.window_end_us, self._began_us, side="right")
+        closed = evidence.matures_at_us.searchsorted(at_us, side="right")
+        begun = self.windows.window_end_us.searchsorted(self._began_us, side="right")
         # In terms of rows: from which moment on each answer is known.
         positive_from, negative_from = (
-            np.searchsorted(at_us, from_us).astype(np.int32) for from_us in evidence[:2]
+            at_us.searchsorted(from_us).astype(np.int32) for from_us in evidence[:2]
         )
         known_from = np.minimum(positive_from, negative_from)
         row = np.arange(len(self), dtype=np.int32)[:, None]
@@ -328,7 +328,7 @@ class AsOf:
         # In the order in which events become visible: the latest occurrence so far.
         order = np.argsort(events.visible_from_us, kind="stable")
         latest = np.append(-1, np.maximum.accumulate(order))
-        index = latest[np.searchsorted(events.visible_from_us[order], at_us, side="right")]
+        index = latest[events.visible_from_us[order].searchsorted(at_us, side="right")]
         occurred_at_us = np.append(events.occurred_at_us, 0)[index]
         found = (index >= 0) & (occurred_at_us >= since_us)
         value = np.append(events.value, np.nan)[index]
@@ -339,8 +339,8 @@ class AsOf:
         if not len(events.occurred_at_us):
             return np.zeros(len(self), np.int64)
         # An event counts for the moments from its recording to the last that reaches back to it.
-        first = np.searchsorted(self.moments.at_us, events.visible_from_us, side="left")
-        after = np.searchsorted(since_us, events.occurred_at_us, side="right")
+        first = self.moments.at_us.searchsorted(events.visible_from_us, side="left")
+        after = since_us.searchsorted(events.occurred_at_us, side="right")
         size = len(self) + 1
         begins = np.bincount(first, minlength=size)
         ends = np.bincount(np.maximum(first, after), minlength=size)
@@ -407,7 +407,7 @@ def _began_us_of_log(source: LogSource, at_us: NDArray[np.int64]) -> NDArray[np.
     end, first = len(at_us), source.first
     while end and first is not None:
         # Once recorded, it was the first one known, up to the next instant looked at.
-        begin = int(np.searchsorted(at_us[:end], first.recorded_at_us, side="right"))
+        begin = int(at_us[:end].searchsorted(first.recorded_at_us, side="right"))
         began_us[begin:end] = first.occurred_at_us
         end = begin
         if end:

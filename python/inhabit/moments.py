@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -57,6 +57,8 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 MARGIN_DAYS: Final = 3
 _FOREVER: Final = np.iinfo(np.int64).max // 2  # leaves room for adding an offset or a grace
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400}
+
+_Days = TypeVar("_Days", "NDArray[np.int64]", int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,11 @@ class Schedule:
         return np.array([self._since_day_start(t) for t in self.times], np.int64)
 
     @cached_property
+    def bounds_us(self) -> NDArray[np.int64]:
+        """`offsets_us` between the start of the local day and that of the next."""
+        return np.array([0, *self.offsets_us, US_PER_DAY], np.int64)
+
+    @cached_property
     def day_start_us(self) -> int:
         """Microseconds from local midnight to the start of the local day."""
         return _time_us(self.day_start)
@@ -203,9 +210,9 @@ class Schedule:
     def _since_day_start(self, value: time) -> int:
         return (_time_us(value) - _time_us(self.day_start)) % US_PER_DAY
 
-    def starts_us(self, day: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    def starts_us(self, day: _Days) -> _Days:
         """Return the local times, as if they were UTC, at which local days (ordinals) begin."""
-        return (np.asarray(day, np.int64) - _EPOCH_ORDINAL) * US_PER_DAY + self.day_start_us
+        return (day - _EPOCH_ORDINAL) * US_PER_DAY + self.day_start_us
 
     def local_day(self, at_us: int, utc_offset_s: int) -> int:
         """Return the ordinal (``date.toordinal``) of the local day that holds an instant."""
@@ -258,7 +265,7 @@ class LocalClock:
         What it tells of that day and later is what the clock of all events tells: no local time of
         that day can have come `MARGIN_DAYS` before it. `here` is as for `with_now`.
         """
-        since_us = int(schedule.starts_us(first_day - MARGIN_DAYS))
+        since_us = schedule.starts_us(first_day - MARGIN_DAYS)
         changes = log.offset_changes(since_us, until_us)
         if here is not None:
             return cls.of_changes(changes).with_now(*here)
@@ -287,7 +294,7 @@ class LocalClock:
 
     def offset_at(self, at_us: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the offset in force at each instant, in seconds."""
-        segment = np.searchsorted(self.changed_at_us, at_us, side="left") - 1
+        segment = self.changed_at_us.searchsorted(at_us, side="left") - 1
         return self.utc_offset_s[np.maximum(segment, 0)].astype(np.int32)
 
     def first_instant(self, local_us: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -304,7 +311,7 @@ class LocalClock:
             ``min {t : t + offset(t) >= local_us}``, in microseconds since the epoch.
         """
         offset_us = self.utc_offset_s * US_PER_SECOND
-        segment = np.searchsorted(self._furthest_local_us, local_us, side="left")
+        segment = self._furthest_local_us.searchsorted(local_us, side="left")
         at_us = local_us - offset_us[segment]
         return np.where(segment == 0, at_us, np.maximum(at_us, self.changed_at_us[segment] + 1))
 
@@ -376,29 +383,23 @@ def moments_between(
     Of moments that one jump of the local clock skips together, the last one remains; it is left
     out, too, when the jump ends its local day.
     """
-    # One day more than asked for, so that the last moment has a successor.
-    days = np.arange(first_day, last_day + 2, dtype=np.int64)
-    local_starts = schedule.starts_us(np.arange(first_day, last_day + 4))
-    starts = clock.first_instant(local_starts)
-    at_us = clock.first_instant(local_starts[: len(days), None] + schedule.offsets_us)
-    following = np.concatenate((at_us[:, 1:], starts[1 : len(days) + 1, None]), axis=1)
-    kept = (at_us < following).ravel()
-
-    slots = len(schedule.times)
-    at_us = at_us.ravel()[kept]
-    slot = np.tile(np.arange(slots, dtype=np.uint8), len(days))[kept]
-    index = np.repeat(np.arange(len(days)), slots)[kept]
+    # One day more than asked for, so that the last moment has a successor; its window needs two.
+    days = np.arange(first_day, last_day + 4, dtype=np.int64)
+    bounds = clock.first_instant(schedule.starts_us(days)[:, None] + schedule.bounds_us)
+    starts, at_us, following = bounds[:, 0], bounds[:-2, 1:-1], bounds[:-2, 2:]
+    index, slot = (at_us < following).nonzero()
+    at_us = at_us[index, slot]
     window_start_us, window_end_us = _windows(window, at_us, starts, index)
     moments = Moments(
         at_us=at_us,
         utc_offset_s=clock.offset_at(at_us),
-        slot=slot,
+        slot=slot.astype(np.uint8),
         day=days[index],
         day_start_us=starts[index],
         window_start_us=window_start_us,
         window_end_us=window_end_us,
     )
-    return moments[: int(np.searchsorted(moments.day, last_day, side="right"))]
+    return moments[: int(moments.day.searchsorted(last_day, side="right"))]
 
 
 def days_around(schedule: Schedule, window: Window, first_us: int, last_us: int) -> tuple[int, int]:

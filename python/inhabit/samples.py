@@ -215,8 +215,8 @@ def asked_of_log(
         since_us = max(since_us, walked.last_us - target.grace_us)
     days = days_around(schedule, target.window, since_us, as_of_us)
     clock, windows = source.windows(schedule, days)
-    following = int(np.searchsorted(windows.at_us, as_of_us))
-    begin = int(np.searchsorted(windows.window_end_us, since_us, side="right"))
+    following = int(windows.at_us.searchsorted(as_of_us))
+    begin = int(windows.window_end_us.searchsorted(since_us, side="right"))
     moments = windows[min(begin, following) : following]
     if first is None:
         moments = moments[:0]
@@ -239,7 +239,7 @@ def _table(
 ) -> Samples:
     """Return the samples of the moments, which are some of the windows."""
     target, moments = asof.target, asof.moments
-    rows = np.searchsorted(asof.windows.at_us, moments.at_us)
+    rows = asof.windows.at_us.searchsorted(moments.at_us)
     evidence = Evidence(*(column[rows] for column in asof.evidence))
     label = evidence.labels(as_of_us)
     matured = evidence.matures_at_us <= as_of_us
@@ -248,7 +248,7 @@ def _table(
         features=feature_set.compute(asof),
         label=label,
         matures_at_us=evidence.matures_at_us,
-        learn_at=np.searchsorted(moments.at_us, evidence.matures_at_us).astype(np.uint32),
+        learn_at=moments.at_us.searchsorted(evidence.matures_at_us).astype(np.uint32),
         matured=matured,
         repeats=_repeats(target, moments, matured & (label != UNKNOWN), walked),
         feature_set=feature_set,

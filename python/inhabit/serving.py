@@ -87,7 +87,7 @@ class Serving:
         table = self._asked.samples
         known = (table.matured_label != UNKNOWN) & (table.learn_at < len(table))
         learnt_us = self.walked.learnt_us if self.walked else None
-        for at in np.unique(table.learn_at[known]):
+        for at in sorted(set(table.learn_at[known].tolist())):
             rows = np.flatnonzero(known & (table.learn_at == at))
             slot, label = table.slot[rows].tolist(), table.label[rows].tolist()
             # Others were learnt since these moments, which could not know of them.

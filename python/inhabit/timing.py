@@ -53,12 +53,12 @@ def first_delays(
     """
     if length_us > _DAY_US + _DAY_US // 24:  # a day with 25 hours is still a day
         return np.empty(0, dtype=np.int64)
-    day, delay_us = np.divmod(completed_us - start_us, _DAY_US)
+    day, delay_us = np.divmod(np.sort(completed_us - start_us), _DAY_US)
     counts = (day < 0) & (delay_us < length_us)
     day, delay_us = day[counts], delay_us[counts]
-    order = np.lexsort((delay_us, day))
-    first = np.unique(day[order], return_index=True)[1]
-    return np.sort(delay_us[order][first])
+    first = np.ones(len(day), np.bool_)
+    first[1:] = day[1:] != day[:-1]
+    return np.sort(delay_us[first])
 
 
 def share_to_come(delays_us: NDArray[np.int64], length_us: int, elapsed_us: int) -> float:

@@ -16,6 +16,7 @@ from inhabit.exceptions import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
 
 MIGRATIONS: Final = ("0001_events", "0002_decisions", "0003_meta")
 _APPLICATION_ID: Final = 0x696E6862  # "inhb": tells our files from other SQLite databases
@@ -66,6 +67,7 @@ class Database:
                 "use a Python that is built with a newer one"
             )
         self.path = os.fspath(path)
+        self._errors = _Errors(self.path)
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -73,7 +75,7 @@ class Database:
         self._depth = 0
         self._closed = False
         self._unwritable: str | None = None  # why the file is only open to be read
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             self._open()
 
     @property
@@ -86,7 +88,7 @@ class Database:
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Return all rows of one query."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             return self._open().execute(sql, parameters).fetchall()
 
     @contextmanager
@@ -97,7 +99,7 @@ class Database:
         the outermost commits, and an inner one that fails ends them all: half
         of a transaction is never what its author meant.
         """
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             connection = self._open_to_write()
             if self._depth == 0:
                 connection.execute("BEGIN IMMEDIATE")
@@ -123,13 +125,13 @@ class Database:
     @property
     def writable(self) -> bool:
         """Whether the file was opened to be written."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             self._open()
             return self._unwritable is None
 
     def revision(self) -> tuple[int, int, int]:
         """Something that differs once anything in the file may have changed."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             connection = self._open()
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             return self._times_opened, version, connection.total_changes
@@ -146,7 +148,7 @@ class Database:
 
     def purge(self) -> None:
         """Rewrite the file without free space and empty the write-ahead log."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             if self._depth:
                 raise StorageError("purge cannot run inside a transaction: leave it first")
             self._purge(self._open_to_write())
@@ -185,9 +187,9 @@ class Database:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy to `path`, complete and on the disk when this returns."""
         target = Path(path)
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             source = self._open()
-            with self._errors(target):
+            with _Errors(target):
                 if not self._in_memory and target.exists() and target.samefile(self.path):
                     raise ConfigError(f"path: expected another file than the log itself: {target}")
                 _back_up(source, target)
@@ -196,7 +198,7 @@ class Database:
 
     def suspend(self) -> None:
         """Let go of the file; the next call opens it again. A database in memory stays."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             if self._depth:
                 raise StorageError("suspend cannot run inside a transaction: leave it first")
             if self._connection is not None and not self._in_memory:
@@ -205,7 +207,7 @@ class Database:
 
     def close(self) -> None:
         """Close for good; closing twice is fine."""
-        with self._lock, self._errors():
+        with self._lock, self._errors:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
@@ -288,19 +290,28 @@ class Database:
             connection.close()
             raise
 
-    @contextmanager
-    def _errors(self, file: Path | None = None) -> Iterator[None]:
-        path = self.path if file is None else file
-        try:
-            yield
-        except StorageError:
-            raise
-        except sqlite3.Error as error:
+
+class _Errors:
+    """Whatever SQLite or the operating system complains of, as a `StorageError` about a file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
             code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # without the extended part
             meaning = _ADVICE.get(code, "SQLite refused")
-            raise StorageError(f"{path}: {meaning} ({error})") from error
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
+            raise StorageError(f"{self._path}: {meaning} ({error})") from error
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise StorageError(f"{self._path}: {error.strerror or error}") from error
 
 
 def _is_unwritable(error: OSError | sqlite3.Error) -> bool:
