@@ -7,12 +7,17 @@ use numpy::{
 };
 use pyo3::{PyTypeInfo, exceptions::PyTypeError, intern, prelude::*, types::PyDict};
 
-use crate::error::{ConfigError, ShapeError};
+use crate::{
+    error::{ConfigError, ShapeError},
+    fast,
+};
 
 /// A C-contiguous float32 array, ready for the core.
 #[derive(Debug)]
 pub(crate) struct Floats<'py> {
-    array: PyReadonlyArrayDyn<'py, f32>,
+    array: Bound<'py, PyArrayDyn<f32>>,
+    /// Refuses to let another call write to the array meanwhile.
+    guard: Option<PyReadonlyArrayDyn<'py, f32>>,
     argument: &'static str,
 }
 
@@ -24,13 +29,13 @@ impl<'py> Floats<'py> {
             && array.is_c_contiguous()
             && array.get_type().is(PyUntypedArray::type_object(value.py()))
         {
-            let array = array
+            let guard = array
                 .try_readonly()
                 .map_err(|error| PyTypeError::new_err(format!("{argument}: {error}")))?;
-            return Ok(Self { array, argument });
+            return Ok(Self { array: array.clone(), guard: Some(guard), argument });
         }
         match convert(value) {
-            Ok(array) => Ok(Self { array: array.readonly(), argument }),
+            Ok(array) => Ok(Self { guard: Some(array.readonly()), array, argument }),
             Err((got, cause)) => {
                 let message = format!("{argument}: expected numbers that fit float32, got {got}");
                 let error = PyTypeError::new_err(message);
@@ -40,9 +45,18 @@ impl<'py> Floats<'py> {
         }
     }
 
+    /// The same without its guard, see [`fast::unguarded`].
+    pub(crate) fn unguarded(mut self) -> Self {
+        self.guard = None;
+        self
+    }
+
     /// The numbers, row-major.
     pub(crate) fn as_slice(&self) -> &[f32] {
-        self.array.as_slice().unwrap_or(&[])
+        match &self.guard {
+            Some(guard) => guard.as_slice().unwrap_or(&[]),
+            None => fast::unguarded(&self.array),
+        }
     }
 
     pub(crate) fn shape(&self) -> &[usize] {

@@ -1,11 +1,14 @@
-//! The only `unsafe` of this crate: what makes one prediction cost little more than a Python call.
+//! The only `unsafe` of this crate: what makes one prediction cost little more than a Python call, and
+//! reading thousands of arrays no more than thousands of times one.
 //!
 //! Reading an array through the buffer protocol, converting a list through generic extraction or
 //! taking a lock would each cost more than the network itself.
 
 use std::cell::UnsafeCell;
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, npyffi::PyArrayObject};
+use numpy::{
+    PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, npyffi::PyArrayObject,
+};
 use pyo3::{ffi, intern, prelude::*, sync::PyOnceLock};
 
 use crate::network::Network;
@@ -46,6 +49,16 @@ struct Numpy {
     array: usize,
     /// The address of the one `numpy.dtype("float32")` in native byte order.
     float32: usize,
+}
+
+/// The numbers of a C-contiguous array, row-major, without a guard against being written meanwhile.
+///
+/// For many arrays: they tend to be views of one, and each new guard is compared with all others of it.
+pub(crate) fn unguarded<'a>(array: &'a Bound<'_, PyArrayDyn<f32>>) -> &'a [f32] {
+    // SAFETY: the array is kept alive, and numpy does not move the numbers of an array that somebody holds. No
+    // guard of ours would keep Python code in another thread from writing to them; who does mixes old numbers
+    // with new ones, and what comes of it is checked for being finite like all trainings.
+    unsafe { array.as_slice() }.unwrap_or(&[])
 }
 
 /// Calls `predict` with the row that a float32 array, a list or a tuple of floats holds, without any

@@ -213,5 +213,6 @@ fn read_person<'py>(shape: &Core, index: usize, person: &Bound<'py, PyAny>) -> P
     };
     let weight = parts.get_item(2).ok().filter(|weight| !weight.is_none());
     Data::read(shape, &parts.get_item(0)?, &parts.get_item(1)?, weight.as_ref())
+        .map(Data::unguarded)
         .map_err(|error| of_person(person.py(), index, error))
 }

@@ -329,6 +329,15 @@ impl<'py> Data<'py> {
         Ok(Self { x, y, weight })
     }
 
+    /// The same without guards, see [`Floats::unguarded`].
+    pub(crate) fn unguarded(self) -> Self {
+        Self {
+            x: self.x.unguarded(),
+            y: self.y.unguarded(),
+            weight: self.weight.map(Floats::unguarded),
+        }
+    }
+
     /// What may leave the GIL behind.
     pub(crate) fn slices(&self) -> Slices<'_> {
         let weight = self.weight.as_ref().map(Floats::as_slice);
