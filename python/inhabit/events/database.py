@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from math import isfinite
@@ -246,10 +247,27 @@ class Database:
         with self._connect(self.path) as connection:
             _refuse_foreign(connection, self.path)
             for setting in SETTINGS:
-                connection.execute(f"PRAGMA {setting}")
+                self._set(connection, setting)
             _migrate(connection)
             self._finish_purge(connection)
         return connection
+
+    def _set(self, connection: sqlite3.Connection, setting: str) -> None:
+        """Set one of the settings, waiting for others.
+
+        SQLite does not wait by itself where processes make one new file write-ahead at once.
+        """
+        give_up = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                connection.execute(f"PRAGMA {setting}")
+            except sqlite3.OperationalError as error:
+                busy = getattr(error, "sqlite_errorcode", -1) & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() >= give_up:
+                    raise
+                time.sleep(0.005)
+            else:
+                return
 
     def _connect_to_read(self) -> sqlite3.Connection:
         """Open without writing anything, not even beside the file."""
