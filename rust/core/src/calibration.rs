@@ -44,7 +44,7 @@ pub(crate) fn learn(state: &mut [f64], p: f64, outcome: bool, part: f64, share: 
     let pair = [p, map(state, p)];
     mixture::learn(&mut state[MAP..], &INITIAL, &pair, outcome, part, share);
     let y = f64::from(u8::from(outcome));
-    logistic::learn(&mut state[..MAP], &[1.0, logit(p)], y, part, PRIOR, RETENTION);
+    logistic::learn(&mut state[..MAP], &[1.0, math::logit(p)], y, part, PRIOR, RETENTION);
 }
 
 /// Refuses a state that is no calibration.
@@ -55,9 +55,5 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
 
 fn map(state: &[f64], p: f64) -> f64 {
     let slope = if state[1] > LEAST_SLOPE { state[1] } else { LEAST_SLOPE };
-    math::sigmoid(state[0] + slope * logit(p))
-}
-
-fn logit(p: f64) -> f64 {
-    math::ln(p / (1.0 - p))
+    math::sigmoid(state[0] + slope * math::logit(p))
 }

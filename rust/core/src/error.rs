@@ -1,6 +1,6 @@
 //! The one error type of the core: it names the argument, says what was expected and what came.
 
-use core::fmt;
+use core::{fmt, ops::RangeInclusive};
 
 use crate::simd;
 
@@ -85,6 +85,29 @@ pub(crate) fn check_len(argument: &'static str, expected: usize, actual: usize) 
 /// Refuses a scratch slice that is too short; a longer one is welcome.
 pub(crate) fn check_room(argument: &'static str, expected: usize, actual: usize) -> Result<()> {
     if actual >= expected { Ok(()) } else { Err(Error::Shape { argument, expected, actual }) }
+}
+
+/// Refuses a number that does not hold what is expected of it.
+pub(crate) fn require(
+    holds: bool,
+    argument: &'static str,
+    expected: &'static str,
+    actual: f64,
+) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::OutOfRange { argument, expected, actual }) }
+}
+
+/// Refuses the first number that is not `within`; NaN never is.
+pub(crate) fn require_all(
+    argument: &'static str,
+    expected: &'static str,
+    values: &[f64],
+    within: RangeInclusive<f64>,
+) -> Result<()> {
+    match values.iter().find(|value| !within.contains(value)) {
+        Some(&value) => require(false, argument, expected, value),
+        None => Ok(()),
+    }
 }
 
 /// Refuses NaN and infinities; returns the largest size `|v|`.

@@ -10,7 +10,7 @@
 //! quantification in explainable AI: a causal problem*, for the interventional `v`.
 
 use crate::{
-    error::{Error, Result, check_finite, check_len, check_room},
+    error::{Result, check_finite, check_len, check_room, require},
     kernel,
     lanes::{Lanes, MAX_WIDTH},
     network::{Activate, Network, with_usual_activation},
@@ -35,8 +35,9 @@ pub fn coalitions(network: &Network) -> usize {
 /// `[n_inputs]`, `scratch`: [`Network::many_scratch`].
 ///
 /// # Errors
-/// [`Error::OutOfRange`] for a network with more than one output or more than [`MAX_INPUTS`] inputs,
-/// or without background; [`Error::Shape`]; [`Error::NonFinite`]. `contributions` is then unchanged.
+/// [`OutOfRange`](crate::Error::OutOfRange) for a network with more than one output or more than
+/// [`MAX_INPUTS`] inputs, or without background; [`Shape`](crate::Error::Shape);
+/// [`NonFinite`](crate::Error::NonFinite). `contributions` is then unchanged.
 #[allow(clippy::cast_precision_loss)]
 pub fn explain(
     network: &Network,
@@ -48,28 +49,17 @@ pub fn explain(
     scratch: &mut [f32],
 ) -> Result<f64> {
     let n = network.n_inputs();
-    if n > MAX_INPUTS {
-        let expected = "a network with at most 16 inputs";
-        return Err(Error::OutOfRange { argument: "network", expected, actual: n as f64 });
-    }
-    if network.n_outputs() != 1 {
-        let actual = network.n_outputs() as f64;
-        let expected = "a network with one output";
-        return Err(Error::OutOfRange { argument: "network", expected, actual });
-    }
+    require(n <= MAX_INPUTS, "network", "a network with at most 16 inputs", n as f64)?;
+    let n_outputs = network.n_outputs();
+    require(n_outputs == 1, "network", "a network with one output", n_outputs as f64)?;
     let largest = network.check_parameters(parameters)?;
     check_len("x", n, x.len())?;
     let rows = background.len() / n;
     check_len("background", rows * n, background.len())?;
-    if rows == 0 {
-        return Err(Error::OutOfRange { argument: "background", expected: "rows", actual: 0.0 });
-    }
+    require(rows > 0, "background", "rows", 0.0)?;
     let largest_x = check_finite("x", x)?.max(check_finite("background", background)?);
-    let values = values.get_mut(..coalitions(network)).ok_or(Error::Shape {
-        argument: "values",
-        expected: coalitions(network),
-        actual: 0,
-    })?;
+    check_room("values", coalitions(network), values.len())?;
+    let values = &mut values[..coalitions(network)];
     check_len("contributions", n, contributions.len())?;
     check_room("scratch", network.many_scratch(), scratch.len())?;
     network.check_sums(parameters, largest, x, largest_x, scratch)?;

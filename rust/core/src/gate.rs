@@ -21,7 +21,7 @@
 //! the mixture.
 
 use crate::{
-    error::{Error, Result},
+    error::{Result, require, require_all},
     math,
 };
 
@@ -102,17 +102,12 @@ pub(crate) fn promotions(state: &[f64]) -> f64 {
 
 /// Refuses a state that no sequence of comparisons leads to.
 pub(crate) fn check(state: &[f64]) -> Result<()> {
-    let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
     // Truncation is exact below 2⁵³.
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     let whole = (state[0] as i64) as f64;
-    if !(0.0..=1e9).contains(&state[0]) || whole != state[0] {
-        return refuse("a whole number of promotions", state[0]);
-    }
-    match state[1..].iter().find(|part| !(0.0..=1e15).contains(*part)) {
-        Some(&part) => refuse("wealth of at least 0", part),
-        None => Ok(()),
-    }
+    let is_count = (0.0..=1e9).contains(&state[0]) && whole == state[0];
+    require(is_count, "state", "a whole number of promotions", state[0])?;
+    require_all("state", "wealth of at least 0", &state[1..], 0.0..=1e15)
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -11,7 +11,7 @@
 //! 1992 (the filter with drift); MacKay 1992 for the moderated output `σ(μ / √(1 + π v / 8))`.
 
 use crate::{
-    error::{Error, Result},
+    error::{Result, require, require_all},
     math,
 };
 
@@ -91,20 +91,15 @@ pub(crate) fn learn(
 /// covariance larger than its variances allow).
 pub(crate) fn check(state: &[f64], n: usize) -> Result<()> {
     let (mean, covariance) = state.split_at(n);
-    let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
-    if let Some(&weight) = mean.iter().find(|w| !(-1e6..=1e6).contains(*w)) {
-        return refuse("weights between -1e6 and 1e6", weight);
-    }
+    require_all("state", "weights between -1e6 and 1e6", mean, -1e6..=1e6)?;
     for i in 0..n {
         let own = covariance[index(i, i)];
-        if !(0.0..=1e6).contains(&own) {
-            return refuse("variances between 0 and 1e6", own);
-        }
+        require((0.0..=1e6).contains(&own), "state", "variances between 0 and 1e6", own)?;
         for j in 0..i {
             let both = covariance[index(i, j)];
-            if both * both > own * covariance[index(j, j)] * (1.0 + 1e-6) + 1e-18 {
-                return refuse("covariances that belong to their variances", both);
-            }
+            let most = own * covariance[index(j, j)] * (1.0 + 1e-6) + 1e-18;
+            let belongs = both * both <= most;
+            require(belongs, "state", "covariances that belong to their variances", both)?;
         }
     }
     Ok(())

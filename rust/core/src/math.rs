@@ -184,6 +184,18 @@ pub fn sigmoid(x: f64) -> f64 {
     }
 }
 
+/// The log odds `ln(p / (1 - p))` of a probability inside (0, 1).
+#[must_use]
+pub fn logit(p: f64) -> f64 {
+    ln(p / (1.0 - p))
+}
+
+/// `xʸ` for `x > 0`; exactly `x` where `y` is 1.
+#[must_use]
+pub fn power(x: f64, y: f64) -> f64 {
+    if y == 1.0 { x } else { exp(y * ln(x)) }
+}
+
 /// `eˣ` per lane for `x` in [-87, 88]; the caller clamps. Relative error below 2 · 10⁻⁷.
 ///
 /// # Source

@@ -21,7 +21,7 @@
 //! Herbster & Warmuth 1998, "Tracking the best expert"; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
 
 use crate::{
-    error::{Error, Result},
+    error::{Result, require},
     math,
 };
 
@@ -41,8 +41,7 @@ pub(crate) fn learn(
 ) {
     let mut total = 0.0;
     for (w, &p) in weights.iter_mut().zip(probabilities) {
-        let likelihood = if outcome { p } else { 1.0 - p };
-        *w *= if part == 1.0 { likelihood } else { math::exp(part * math::ln(likelihood)) };
+        *w *= math::power(if outcome { p } else { 1.0 - p }, part);
         total += *w;
     }
     for (w, &u) in weights.iter_mut().zip(initial) {
@@ -53,9 +52,6 @@ pub(crate) fn learn(
 /// Refuses weights that are no distribution.
 pub(crate) fn check(weights: &[f64]) -> Result<()> {
     let total: f64 = weights.iter().sum();
-    if weights.iter().all(|w| (0.0..=1.0).contains(w)) && (total - 1.0).abs() < 1e-6 {
-        return Ok(());
-    }
-    let expected = "mixture weights in [0, 1] that sum to 1";
-    Err(Error::OutOfRange { argument: "state", expected, actual: total })
+    let holds = weights.iter().all(|w| (0.0..=1.0).contains(w)) && (total - 1.0).abs() < 1e-6;
+    require(holds, "state", "mixture weights in [0, 1] that sum to 1", total)
 }

@@ -19,7 +19,7 @@
 
 use crate::{
     Loss, Optimizer, calibration,
-    error::{Error, Result, check_finite, check_len, check_room},
+    error::{Error, Result, check_finite, check_len, check_room, require, require_all},
     gate,
     logistic::{self, Gaussian},
     math, mixture,
@@ -138,9 +138,6 @@ impl ModelConfig {
     /// [`Error::OutOfRange`] naming the setting.
     #[allow(clippy::cast_precision_loss)]
     pub fn check(&self) -> Result<()> {
-        let require = |holds: bool, argument, expected, actual| {
-            if holds { Ok(()) } else { Err(Error::OutOfRange { argument, expected, actual }) }
-        };
         let n = self.n_inputs;
         require((1..=MAX_INPUTS).contains(&n), "n_inputs", "1 to 53 inputs", n as f64)?;
         let unknown = self.rates >> n.min(63);
@@ -202,11 +199,8 @@ impl ModelConfig {
     fn check_network(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
         let largest = check_finite(argument, parameters)?;
         let is_safe = |network: &Network| network.cannot_overflow(largest, LARGEST_INPUT);
-        if self.network.as_ref().is_none_or(is_safe) {
-            return Ok(());
-        }
-        let expected = "parameters with which no sum overflows";
-        Err(Error::OutOfRange { argument, expected, actual: f64::from(largest) })
+        let holds = self.network.as_ref().is_none_or(is_safe);
+        require(holds, argument, "parameters with which no sum overflows", largest.into())
     }
 
     /// Whether input `i` is a rate.
@@ -270,26 +264,17 @@ impl<'a> Prior<'a> {
             check_len("network", expected, parameters.len())?;
             config.check_network("network", parameters)?;
         }
-        let within = |argument, expected, values: &[f64], low: f64, high: f64| match values
-            .iter()
-            .find(|v| !(low..=high).contains(*v))
-        {
-            Some(&actual) => Err(Error::OutOfRange { argument, expected, actual }),
-            None => Ok(()),
-        };
-        within("mean", "weights between -100 and 100", mean, -100.0, 100.0)?;
-        within("variance", "variances between 0 and 100", variance, 0.0, 100.0)?;
-        within("experts", "weights between 0 and 1", experts, 0.0, 1.0)?;
+        require_all("mean", "weights between -100 and 100", mean, -100.0..=100.0)?;
+        require_all("variance", "variances between 0 and 100", variance, 0.0..=100.0)?;
+        require_all("experts", "weights between 0 and 1", experts, 0.0..=1.0)?;
         let mut prior = Self::uninformed(config);
         prior.network = network;
         prior.mean[..n].copy_from_slice(mean);
         prior.variance[..n].copy_from_slice(variance);
         prior.experts.copy_from_slice(experts);
         prior.experts = normalised(prior.experts, config, network.is_some());
-        if prior.experts.iter().all(|&w| w == 0.0) {
-            let expected = "a weight above 0 for an expert that there is";
-            return Err(Error::OutOfRange { argument: "experts", expected, actual: 0.0 });
-        }
+        let is_any = prior.experts.iter().any(|&w| w > 0.0);
+        require(is_any, "experts", "a weight above 0 for an expert that there is", 0.0)?;
         Ok(prior)
     }
 
@@ -386,27 +371,46 @@ pub struct Model<'m> {
     memory: Memory<'m>,
 }
 
-/// The parts of [`Memory::state`].
-struct Parts<'a> {
-    retrainings: &'a mut f64,
-    rates: &'a mut [f64],
-    rates_before: &'a mut [f64],
+/// The parts of [`Memory::state`], to read or to write.
+struct Parts<S> {
+    /// One number.
+    retrainings: S,
+    rates: S,
+    rates_before: S,
     /// One behind the other.
-    logistic: &'a mut [f64],
-    weights: &'a mut [f64],
-    calibration: &'a mut [f64],
-    gate: &'a mut [f64],
+    logistic: S,
+    weights: S,
+    calibration: S,
+    gate: S,
 }
 
-/// The same, to read.
-struct View<'a> {
-    retrainings: f64,
-    rates: &'a [f64],
-    rates_before: &'a [f64],
-    logistic: &'a [f64],
-    weights: &'a [f64],
-    calibration: &'a [f64],
-    gate: &'a [f64],
+impl<S: Split> Parts<S> {
+    fn of(state: S, config: &ModelConfig) -> Self {
+        let (retrainings, rest) = state.split(1);
+        let (rates, rest) = rest.split(rates::LEN);
+        let (rates_before, rest) = rest.split(rates::LEN);
+        let (logistic, rest) = rest.split(N_LOGISTIC * logistic::len(config.n_weights()));
+        let (weights, rest) = rest.split(N_EXPERTS);
+        let (calibration, gate) = rest.split(calibration::LEN);
+        Self { retrainings, rates, rates_before, logistic, weights, calibration, gate }
+    }
+}
+
+/// A slice that is cut in two, whether to read or to write.
+trait Split: Sized {
+    fn split(self, at: usize) -> (Self, Self);
+}
+
+impl Split for &[f64] {
+    fn split(self, at: usize) -> (Self, Self) {
+        self.split_at(at)
+    }
+}
+
+impl Split for &mut [f64] {
+    fn split(self, at: usize) -> (Self, Self) {
+        self.split_at_mut(at)
+    }
 }
 
 /// What came of a moment.
@@ -466,7 +470,7 @@ impl<'m> Model<'m> {
         let mut model = Self::attach(config, prior, memory)?;
         let n = config.n_weights();
         let parts = model.parts();
-        *parts.retrainings = 0.0;
+        parts.retrainings[0] = 0.0;
         rates::reset(parts.rates);
         rates::reset(parts.rates_before);
         for (i, state) in parts.logistic.chunks_exact_mut(logistic::len(n)).enumerate() {
@@ -501,14 +505,9 @@ impl<'m> Model<'m> {
         config.check_network("challenger", memory.challenger)?;
         let model = Self::attach(config, prior, memory)?;
         let view = model.view();
-        if !(0.0..=1e15).contains(&view.retrainings) {
-            let expected = "a count of retrainings";
-            return Err(Error::OutOfRange {
-                argument: "state",
-                expected,
-                actual: view.retrainings,
-            });
-        }
+        let retrainings = view.retrainings[0];
+        let is_count = (0.0..=1e15).contains(&retrainings);
+        require(is_count, "state", "a count of retrainings", retrainings)?;
         rates::check(view.rates)?;
         rates::check(view.rates_before)?;
         for state in view.logistic.chunks_exact(logistic::len(config.n_weights())) {
@@ -673,7 +672,7 @@ impl<'m> Model<'m> {
             return Err(Error::Diverged { epoch: training.epoch() });
         }
         self.memory.challenger.copy_from_slice(trained);
-        *self.parts().retrainings += 1.0;
+        self.parts().retrainings[0] += 1.0;
         Ok(())
     }
 
@@ -694,11 +693,9 @@ impl<'m> Model<'m> {
     /// # Errors
     /// [`Error::OutOfRange`] unless `probability` is inside (0, 1).
     pub fn calibrate(&self, probability: f64) -> Result<f64> {
-        if probability > 0.0 && probability < 1.0 {
-            return Ok(calibration::apply(self.view().calibration, probability));
-        }
-        let expected = "a number inside (0, 1)";
-        Err(Error::OutOfRange { argument: "probability", expected, actual: probability })
+        let inside = probability > 0.0 && probability < 1.0;
+        require(inside, "probability", "a number inside (0, 1)", probability)?;
+        Ok(calibration::apply(self.view().calibration, probability))
     }
 
     /// Outcomes taken in so far; those that were learnt together count as one, up to rounding.
@@ -759,12 +756,8 @@ impl<'m> Model<'m> {
     fn check_input(&self, x: &[f32], slot: usize) -> Result<()> {
         check_len("x", self.config.n_inputs, x.len())?;
         check_inputs(x)?;
-        if slot < MAX_SLOTS {
-            return Ok(());
-        }
         #[allow(clippy::cast_precision_loss)]
-        let actual = slot as f64;
-        Err(Error::OutOfRange { argument: "slot", expected: "a slot from 0 to 23", actual })
+        require(slot < MAX_SLOTS, "slot", "a slot from 0 to 23", slot as f64)
     }
 
     /// What every part says, from the same rates.
@@ -797,7 +790,7 @@ impl<'m> Model<'m> {
 
     /// What the challenger says, once it was trained.
     fn challenger(&self, x: &[f32]) -> Option<f64> {
-        let trained = self.config.network.is_some() && self.view().retrainings > 0.0;
+        let trained = self.config.network.is_some() && self.view().retrainings[0] > 0.0;
         trained.then(|| {
             math::sigmoid(self.network_says(self.memory.challenger, x)).clamp(CLIP, 1.0 - CLIP)
         })
@@ -849,58 +842,23 @@ impl<'m> Model<'m> {
         Seen { rates, network, z: &z[..self.config.n_weights()] }
     }
 
-    fn view(&self) -> View<'_> {
-        let (retrainings, rest) = self.memory.state.split_at(1);
-        let (rates, rest) = rest.split_at(rates::LEN);
-        let (rates_before, rest) = rest.split_at(rates::LEN);
-        let n = N_LOGISTIC * logistic::len(self.config.n_weights());
-        let (logistic, rest) = rest.split_at(n);
-        let (weights, rest) = rest.split_at(N_EXPERTS);
-        let (calibration, gate) = rest.split_at(calibration::LEN);
-        View {
-            retrainings: retrainings[0],
-            rates,
-            rates_before,
-            logistic,
-            weights,
-            calibration,
-            gate,
-        }
+    fn view(&self) -> Parts<&[f64]> {
+        Parts::of(&*self.memory.state, self.config)
     }
 
-    fn parts(&mut self) -> Parts<'_> {
-        let (retrainings, rest) = self.memory.state.split_at_mut(1);
-        let (rates, rest) = rest.split_at_mut(rates::LEN);
-        let (rates_before, rest) = rest.split_at_mut(rates::LEN);
-        let n = N_LOGISTIC * logistic::len(self.config.n_weights());
-        let (logistic, rest) = rest.split_at_mut(n);
-        let (weights, rest) = rest.split_at_mut(N_EXPERTS);
-        let (calibration, gate) = rest.split_at_mut(calibration::LEN);
-        Parts {
-            retrainings: &mut retrainings[0],
-            rates,
-            rates_before,
-            logistic,
-            weights,
-            calibration,
-            gate,
-        }
+    fn parts(&mut self) -> Parts<&mut [f64]> {
+        Parts::of(&mut *self.memory.state, self.config)
     }
 }
 
 /// Refuses inputs that are not finite, or larger than [`LARGEST_INPUT`].
 pub(crate) fn check_inputs(x: &[f32]) -> Result<()> {
     let largest = check_finite("x", x)?;
-    if largest <= LARGEST_INPUT {
-        return Ok(());
-    }
-    let expected = "inputs between -1e12 and 1e12";
-    Err(Error::OutOfRange { argument: "x", expected, actual: f64::from(largest) })
+    require(largest <= LARGEST_INPUT, "x", "inputs between -1e12 and 1e12", largest.into())
 }
 
 fn log_odds(rate: f64, clip: f64) -> f64 {
-    let rate = rate.clamp(clip, 1.0 - clip);
-    math::ln(rate / (1.0 - rate))
+    math::logit(rate.clamp(clip, 1.0 - clip))
 }
 
 impl Scratch<'_> {

@@ -1,7 +1,7 @@
 //! How a gradient becomes a step.
 
 use crate::{
-    error::{Error, Result},
+    error::{Result, require},
     lanes::Lanes,
     math,
 };
@@ -43,12 +43,8 @@ impl Optimizer {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let fraction = |argument, value: f64| {
-            if (0.0..1.0).contains(&value) {
-                Ok(())
-            } else {
-                Err(Error::OutOfRange { argument, expected: "a number in [0, 1)", actual: value })
-            }
+        let fraction = |argument, value| {
+            require((0.0..1.0).contains(&value), argument, "a number in [0, 1)", value)
         };
         match *self {
             Self::Sgd { momentum } => fraction("momentum", momentum),
@@ -56,12 +52,8 @@ impl Optimizer {
                 fraction("beta1", beta1)?;
                 fraction("beta2", beta2)?;
                 // Smaller would vanish in single precision, and 0 / 0 with it.
-                if (1e-30..=1.0).contains(&epsilon) {
-                    Ok(())
-                } else {
-                    let expected = "a number in [1e-30, 1]";
-                    Err(Error::OutOfRange { argument: "epsilon", expected, actual: epsilon })
-                }
+                let holds = (1e-30..=1.0).contains(&epsilon);
+                require(holds, "epsilon", "a number in [1e-30, 1]", epsilon)
             }
         }
     }

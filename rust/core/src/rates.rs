@@ -13,7 +13,7 @@
 //! next?"; in discrete time Fader, Hardie & Shang 2010.
 
 use crate::{
-    error::{Error, Result},
+    error::{Result, require},
     math,
 };
 
@@ -127,8 +127,7 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, las
     if outcome == 1.0 {
         (state[PRESENT + 1], state[PRESENT + 2]) = (state[TOTAL], state[TOTAL + 1]);
     } else {
-        let missed = if part == 1.0 { absent } else { math::exp(part * math::ln(absent)) };
-        present = state[PRESENT] * missed;
+        present = state[PRESENT] * math::power(absent, part);
         present /= present + (1.0 - state[PRESENT]);
     }
     state[PRESENT] = (1.0 - LEAVING * part) * present;
@@ -138,25 +137,20 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, las
 
 /// Refuses a state that no history leads to: a sum outside `[0, count]`, a last outcome that is none.
 pub(crate) fn check(state: &[f64]) -> Result<()> {
-    let refuse = |expected, actual| Err(Error::OutOfRange { argument: "state", expected, actual });
+    let require = |holds, expected, actual| require(holds, "state", expected, actual);
     let sums = state[TOTAL..LAST].chunks_exact(2).chain(state[MOVING..SLOTS].chunks_exact(2));
     let sums = sums.chain(state[PRESENT + 1..LEN].chunks_exact(2));
     for pair in sums.chain(state[SLOTS..PRESENT].chunks_exact(3)) {
         // A moving sum is rounded at each step, and so may pass its count by a hair.
-        if !(pair[0] >= 0.0 && pair[0] <= pair[1] * (1.0 + 1e-9) && pair[1] <= 1e15) {
-            return refuse("successes between 0 and the count of outcomes", pair[0]);
-        }
+        let holds = pair[0] >= 0.0 && pair[0] <= pair[1] * (1.0 + 1e-9) && pair[1] <= 1e15;
+        require(holds, "successes between 0 and the count of outcomes", pair[0])?;
     }
     for &last in [state[LAST]].iter().chain(state[SLOTS..PRESENT].iter().skip(2).step_by(3)) {
-        if last != 0.0 && last != 1.0 && last != NONE_YET {
-            return refuse("last outcomes that are 0, 1 or 0.5", last);
-        }
+        let holds = last == 0.0 || last == 1.0 || last == NONE_YET;
+        require(holds, "last outcomes that are 0, 1 or 0.5", last)?;
     }
-    let present = &state[PRESENT..LEN];
-    if !(0.0..=1.0).contains(&present[0]) {
-        return refuse("a probability of being there still", present[0]);
-    }
-    Ok(())
+    let present = state[PRESENT];
+    require((0.0..=1.0).contains(&present), "a probability of being there still", present)
 }
 
 /// Outcomes taken in so far.

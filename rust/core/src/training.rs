@@ -7,7 +7,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    error::{Error, Result, check_finite, check_len, check_room},
+    error::{Error, Result, check_finite, check_len, check_room, require},
     kernel::Rows,
     network::{LossSum, Network, Samples},
     neurons::{Blocks, Shape},
@@ -71,9 +71,6 @@ impl TrainingConfig {
     /// # Errors
     /// [`Error::OutOfRange`] naming the setting.
     pub fn check(&self) -> Result<()> {
-        let require = |holds: bool, argument, expected, actual| {
-            if holds { Ok(()) } else { Err(Error::OutOfRange { argument, expected, actual }) }
-        };
         self.optimizer.check()?;
         let rate = self.learning_rate;
         require(rate > 0.0 && rate <= 1e6, "learning_rate", "a number in (0, 1e6]", rate)?;
@@ -96,10 +93,8 @@ impl TrainingConfig {
             return Ok(rows);
         }
         let held_out = ((rows as f64 * self.validation_fraction) as usize).max(1);
-        if held_out >= rows {
-            let expected = "at least 2 rows when patience holds out a tail";
-            return Err(Error::OutOfRange { argument: "x", expected, actual: rows as f64 });
-        }
+        let expected = "at least 2 rows when patience holds out a tail";
+        require(held_out < rows, "x", expected, rows as f64)?;
         Ok(rows - held_out)
     }
 }

@@ -7,7 +7,7 @@
 use core::{iter::successors, ops::Range};
 
 use crate::{
-    error::{Error, Result, check_len, check_room},
+    error::{Result, check_len, check_room, require},
     model::{MAX_TOGETHER, Model, ModelConfig, N_EXPERTS, Outcome, Scratch, check_inputs},
     rates::MAX_SLOTS,
 };
@@ -61,8 +61,7 @@ const END: u32 = u32::MAX;
 /// row the labels with `learn_at == n` are learnt, so that the model has seen every label.
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::NonFinite`], [`Error::OutOfRange`] naming the column; nothing is then
-/// changed.
+/// As [`History::check`], for forecasts and workspace too; nothing is then changed.
 pub fn walk_forward(
     model: &mut Model<'_>,
     history: &History<'_>,
@@ -79,7 +78,7 @@ pub fn walk_forward(
 /// earlier rows is rebuilt in `workspace`; of `forecasts` only `rows` are written.
 ///
 /// # Errors
-/// As [`walk_forward`]; [`Error::OutOfRange`] for `rows` outside of the history.
+/// As [`walk_forward`]; [`OutOfRange`](crate::Error::OutOfRange) for `rows` outside of the history.
 pub fn walk(
     model: &mut Model<'_>,
     history: &History<'_>,
@@ -88,10 +87,8 @@ pub fn walk(
     workspace: &mut Workspace<'_>,
 ) -> Result<()> {
     let n = check(model, history, forecasts, workspace)?;
-    if rows.start > rows.end || rows.end > n {
-        let (argument, expected) = ("rows", "a range within the history");
-        return Err(Error::OutOfRange { argument, expected, actual: rows.end as f64 });
-    }
+    let inside = rows.start <= rows.end && rows.end <= n;
+    require(inside, "rows", "a range within the history", rows.end as f64)?;
     let n_inputs = model.config().n_inputs;
     let row = |j: usize| &history.x[j * n_inputs..][..n_inputs];
     let (first, next) = workspace.order[..2 * n + 1].split_at_mut(n + 1);
@@ -158,25 +155,23 @@ impl History<'_> {
     /// Refuses a history that a model of `config` cannot be walked through; returns its number of rows.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::OutOfRange`] naming the column.
+    /// [`Shape`](crate::Error::Shape), [`NonFinite`](crate::Error::NonFinite) or
+    /// [`OutOfRange`](crate::Error::OutOfRange), naming the column.
     pub fn check(&self, config: &ModelConfig) -> Result<usize> {
         let n = self.label.len();
         check_len("x", n * config.n_inputs, self.x.len())?;
         check_inputs(self.x)?;
         check_len("slot", n, self.slot.len())?;
         check_len("learn_at", n, self.learn_at.len())?;
-        let refuse =
-            |argument, expected, actual| Err(Error::OutOfRange { argument, expected, actual });
-        if let Some(&label) = self.label.iter().find(|l| !(-1..=1).contains(*l)) {
-            return refuse("label", "1, 0 or -1", f64::from(label));
+        for &label in self.label {
+            require((-1..=1).contains(&label), "label", "1, 0 or -1", label.into())?;
         }
-        if let Some(&slot) = self.slot.iter().find(|s| usize::from(**s) >= MAX_SLOTS) {
-            return refuse("slot", "slots from 0 to 23", f64::from(slot));
+        for &slot in self.slot {
+            require(usize::from(slot) < MAX_SLOTS, "slot", "slots from 0 to 23", slot.into())?;
         }
-        let mut rows = self.learn_at.iter().enumerate();
-        if let Some((_, &at)) = rows.find(|&(j, &at)| at as usize <= j || at as usize > n) {
-            let expected = "rows later than the sample's own, at most n";
-            return refuse("learn_at", expected, f64::from(at));
+        for (row, &at) in self.learn_at.iter().enumerate() {
+            let later = (row + 1..=n).contains(&(at as usize));
+            require(later, "learn_at", "rows later than the sample's own, at most n", at.into())?;
         }
         Ok(n)
     }
