@@ -455,6 +455,8 @@ impl Stated {
 /// What the experts see of one moment.
 struct Seen<'z> {
     rates: Rates,
+    /// What the networks see, then zeros.
+    input: [f32; MAX_INPUTS],
     /// The prior network's log odds.
     network: Option<f64>,
     /// The input of the logistic models.
@@ -543,7 +545,7 @@ impl<'m> Model<'m> {
         self.check_input(x, slot)?;
         let mut z = [0.0; logistic::MAX_WEIGHTS];
         let seen = self.see(self.view().rates, x, slot, &mut z);
-        Ok(self.prediction(&seen, x))
+        Ok(self.prediction(&seen))
     }
 
     /// Takes in the outcome of a moment: [`learn_together`](Self::learn_together) of one.
@@ -605,8 +607,8 @@ impl<'m> Model<'m> {
             let view = self.view();
             let rates = if outcome.late { view.rates_before } else { view.rates };
             let seen = self.see(rates, outcome.x, outcome.slot, &mut stated.z);
-            (stated.last, stated.said) = (seen.rates.last, self.prediction(&seen, outcome.x));
-            stated.challenger = self.challenger(outcome.x);
+            (stated.last, stated.said) = (seen.rates.last, self.prediction(&seen));
+            stated.challenger = self.challenger(&seen.input);
         }
         let (config, prior) = (self.config, self.prior);
         let n = config.n_weights();
@@ -761,7 +763,7 @@ impl<'m> Model<'m> {
     }
 
     /// What every part says, from the same rates.
-    fn prediction(&self, seen: &Seen<'_>, x: &[f32]) -> Prediction {
+    fn prediction(&self, seen: &Seen<'_>) -> Prediction {
         let view = self.view();
         let (rates, z) = (&seen.rates, seen.z);
         let mut experts = [0.0; N_EXPERTS];
@@ -777,7 +779,7 @@ impl<'m> Model<'m> {
         }
         experts[PRIOR] = seen.network.map_or(rates.overall, math::sigmoid);
         experts[PERSONAL] = if gate::promotions(view.gate) > 0.0 {
-            math::sigmoid(self.network_says(self.memory.champion, x))
+            math::sigmoid(self.network_says(self.memory.champion, &seen.input))
         } else {
             experts[PRIOR]
         };
@@ -789,19 +791,17 @@ impl<'m> Model<'m> {
     }
 
     /// What the challenger says, once it was trained.
-    fn challenger(&self, x: &[f32]) -> Option<f64> {
+    fn challenger(&self, input: &[f32]) -> Option<f64> {
         let trained = self.config.network.is_some() && self.view().retrainings[0] > 0.0;
         trained.then(|| {
-            math::sigmoid(self.network_says(self.memory.challenger, x)).clamp(CLIP, 1.0 - CLIP)
+            math::sigmoid(self.network_says(self.memory.challenger, input)).clamp(CLIP, 1.0 - CLIP)
         })
     }
 
-    /// The log odds that a network gives to `x`.
-    fn network_says(&self, parameters: &[f32], x: &[f32]) -> f64 {
+    /// The log odds that a network gives to what it sees.
+    fn network_says(&self, parameters: &[f32], input: &[f32]) -> f64 {
         let Some(network) = &self.config.network else { return 0.0 };
-        let mut input = [0.0; MAX_INPUTS];
-        let input = &mut input[..x.len()];
-        self.write_network_input(x, input);
+        let input = &input[..self.config.n_inputs];
         let (mut z, mut scratch) = ([0.0], [0.0; MAX_NETWORK_UNITS]);
         simd::predict(network, parameters, input, &mut z, &mut scratch, false);
         f64::from(z[0])
@@ -810,8 +810,8 @@ impl<'m> Model<'m> {
     fn write_network_input(&self, x: &[f32], out: &mut [f32]) {
         for (i, (&x, out)) in x.iter().zip(out).enumerate() {
             #[allow(clippy::cast_possible_truncation)]
-            let half_log_odds = (0.5 * log_odds(f64::from(x), NETWORK_CLIP)) as f32;
-            *out = if self.config.is_rate(i) { half_log_odds } else { x };
+            let half_log_odds = |x| (0.5 * log_odds(x, NETWORK_CLIP)) as f32;
+            *out = if self.config.is_rate(i) { half_log_odds(x.into()) } else { x };
         }
     }
 
@@ -820,7 +820,11 @@ impl<'m> Model<'m> {
     /// overall rate (0 without one); the inputs, rates likewise relative, the others as they are.
     fn see<'z>(&self, rates: &[f64], x: &[f32], slot: usize, z: &'z mut [f64]) -> Seen<'z> {
         let rates = rates::read(rates, slot);
-        let network = self.prior.network.map(|parameters| self.network_says(parameters, x));
+        let mut input = [0.0; MAX_INPUTS];
+        if self.config.network.is_some() {
+            self.write_network_input(x, &mut input);
+        }
+        let network = self.prior.network.map(|parameters| self.network_says(parameters, &input));
         let overall = log_odds(rates.overall, LOGISTIC_CLIP);
         let relative = |rate| log_odds(rate, LOGISTIC_CLIP) - overall;
         z[0] = 1.0;
@@ -839,7 +843,7 @@ impl<'m> Model<'m> {
             let x = f64::from(x);
             *z = if self.config.is_rate(i) { relative(x) } else { x };
         }
-        Seen { rates, network, z: &z[..self.config.n_weights()] }
+        Seen { rates, input, network, z: &z[..self.config.n_weights()] }
     }
 
     fn view(&self) -> Parts<&[f64]> {
