@@ -45,9 +45,10 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn the_checksum_is_the_crc_32_of_zlib() {
     assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    let bytes = example();
-    let (content, stored) = bytes.split_last_chunk::<4>().unwrap();
-    assert_eq!(*stored, crc32(content).to_le_bytes());
+    for bytes in [example(), file(&[], ""), file(&tensors(&[], &[0.5], &[1, 2, 3]), MANIFEST)] {
+        let (content, stored) = bytes.split_last_chunk::<4>().unwrap();
+        assert_eq!(*stored, crc32(content).to_le_bytes());
+    }
 }
 
 #[test]

@@ -732,26 +732,33 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_plain)
 }
 
-/// CRC-32 of IEEE 802.3, as in zlib, four bits at a time.
+/// CRC-32 of IEEE 802.3, as in zlib, eight bytes at a time.
 fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
+    /// `TABLES[k][v]`: the remainder of the four bits `v` that `k` more such groups follow.
+    const TABLES: [[u32; 16]; 16] = {
+        let mut tables = [[0; 16]; 16];
         let mut i = 0;
-        while i < 16 {
-            let mut value = i as u32;
+        while i < 256 {
+            let (k, v) = (i / 16, i % 16);
+            let mut value = v as u32;
             let mut bit = 0;
-            while bit < 4 {
+            while bit < 4 * (k + 1) {
                 value = (value >> 1) ^ (0xedb8_8320 * (value & 1));
                 bit += 1;
             }
-            table[i] = value;
+            tables[k][v] = value;
             i += 1;
         }
-        table
+        tables
     };
-    !bytes.iter().fold(!0, |crc, byte| {
-        let crc = crc ^ u32::from(*byte);
-        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
-        (crc >> 4) ^ TABLE[(crc & 15) as usize]
+    let (words, rest) = bytes.as_chunks::<8>();
+    let crc = words.iter().fold(!0, |crc, word| {
+        let word = u64::from_le_bytes(*word) ^ u64::from(crc);
+        let groups = TABLES.iter().rev().enumerate();
+        groups.fold(0, |sum, (k, table)| sum ^ table[(word >> (4 * k) & 15) as usize])
+    });
+    !rest.iter().fold(crc, |crc, byte| {
+        let (low, high) = ((crc as u8 ^ byte) & 15, (crc as u8 ^ byte) >> 4);
+        (crc >> 8) ^ TABLES[1][low as usize] ^ TABLES[0][high as usize]
     })
 }
