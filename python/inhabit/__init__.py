@@ -3,8 +3,8 @@
 The loop in one object is `Personalizer`. Below it, each floor can be used alone: the `EventLog`,
 the `FeatureSet`, the `Network` and its `train`, the `Model` that is served, `is_due`, `decide`.
 
-Names are loaded when they are first used: ``import inhabit`` takes a millisecond, and training a
-`Network` imports nothing but the core.
+Names are loaded when they are first used: ``import inhabit`` loads the core and nothing else, not
+even numpy.
 """
 
 from importlib import import_module

@@ -282,7 +282,6 @@ def _tell(
         "decisions": f"{len(decisions)}",
         "trainings": f"{len(trainings)}",
         "a training took": f"{1000 * seconds / max(len(trainings), 1):.0f} ms",
-        "generation": f"{me.generation}",
     }
     rows = [HEADER, *(week.cells() for week in weeks)]
     return replace(story, figures=figures, table=rows), weeks

@@ -121,7 +121,8 @@ class Window:
             return cls("duration", value // timedelta(microseconds=1))
         if not isinstance(value, str):
             raise ConfigError(f"window: expected a text such as 90m, or a timedelta, got {value!r}")
-        if match := re.fullmatch(r"(\d{1,6})([mhd])", value.strip()):
+        match = re.fullmatch(r"(\d{1,6})([mhd])", value.strip())
+        if match and int(match[1]):
             return cls("duration", int(match[1]) * _UNITS[match[2]] * US_PER_SECOND)
         return cls(value.strip().replace("_", "-"))
 

@@ -258,12 +258,13 @@ def _decisions(plt: Any, story: Story) -> str:
     if not len(story.actions):
         return ""
     figure, axes = plt.subplots(figsize=(9.6, 2.5))
-    weeks, index = np.unique(story.days.astype("datetime64[W]"), return_inverse=True)
+    monday = np.busday_offset(story.days, 0, roll="backward", weekmask="1000000")
+    weeks, index = np.unique(monday, return_inverse=True)
     bottom = np.zeros(len(weeks))
     for action, colour in (("remind", _REMIND), ("wait", _WAIT), ("suppress", _SUPPRESS)):
         count = np.bincount(index[story.actions == action], minlength=len(weeks)).astype(float)
         axes.bar(
-            weeks.astype("datetime64[D]"),
+            weeks,
             count,
             width=5.6,
             bottom=bottom,
@@ -300,7 +301,10 @@ def _learnt(plt: Any, story: Story) -> str:
         sizes = [values[name] for name in names]
         axes.barh([name.replace("_", " ") for name in names], sizes, color=colour, height=0.62)
         for row, size in enumerate(sizes):
-            axes.text(size, row, f" {100 * size:.1f} %", va="center", color=_MUTED, fontsize=8.5)
+            axes.annotate(
+                f"{100 * size:.1f} %", (size, row), (3, 0), textcoords="offset points",
+                va="center", color=_MUTED, fontsize=8.5,
+            )  # fmt: skip
         axes.set_xlabel(label)
         axes.set_xlim(0, 1.18 * max(*sizes, 1e-9))
         axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")

@@ -154,11 +154,18 @@ def _full_times(value: Any) -> Any:
 
 
 def _refuse_unknown(said: dict[str, Any], file: Path) -> None:
-    """Refuse misspelt keys of the nested tables, which msgspec lets pass for dataclasses."""
+    """Refuse misspelt keys, also of the nested tables, and say which there are."""
+    if unknown := sorted(set(said) - set(Settings.__struct_fields__)):
+        raise ConfigError(
+            f"{file}: there is no setting {unknown[0]!r}, only "
+            f"{', '.join(Settings.__struct_fields__)}"
+        )
     for name, default in ((f, getattr(Settings(), f)) for f in Settings.__struct_fields__):
         table = said.get(name)
         if is_dataclass(default) and isinstance(table, dict):
             known = {field.name for field in fields(default)}
             for key in table:
                 if key not in known:
-                    raise ConfigError(f"{file}: [{name}] has no setting {key!r}")
+                    raise ConfigError(
+                        f"{file}: [{name}] has no setting {key!r}, only {', '.join(sorted(known))}"
+                    )

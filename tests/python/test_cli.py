@@ -209,7 +209,7 @@ def test_a_first_day(home):
     assert out.splitlines()[0] == "user,subject,occurred_at,kind,value,recorded_at,id"
     assert len(out.splitlines()) == 2
     code, out, _ = inhabit("forget", "--all", "--yes")
-    assert (code, out) == (0, "forgot 1 events and blanked or removed 1 decisions\n")
+    assert (code, out) == (0, "forgot 1 event and blanked or removed 1 decision\n")
 
 
 def test_json(home):
@@ -318,6 +318,39 @@ def test_subjects_are_told_apart(home):
     assert told("predict", "-s", "read")["subject"] == "read"
 
 
+def test_what_is_about_all_subjects_asks_for_none(home):
+    """Training, exporting and forgetting everything, or by id, work with several habits."""
+    run("import", write_events(home / "events.csv"))
+    run("record", "habit_completed", "-s", "read")
+    assert told("export", "all.csv")["rows"] == 41
+    assert told("export", "read.csv", "-s", "read")["rows"] == 1
+    assert told("export", "all.sqlite3", "--what", "backup")["rows"] == 41
+    assert "only meditate, read" in run("export", "x.csv", "-s", "raed", code=1).stderr
+    trained = told("train")
+    assert {name: training["outcome"] for name, training in trained.items()} == {
+        "meditate": "trained",
+        "read": "unchanged",
+    }
+    lines = run("train", "--if-due", code=3).stdout.splitlines()
+    assert [line.split(":")[:2] for line in lines] == [
+        ["meditate", " not due"],
+        ["read", " not due"],
+    ]
+    first = next(iter(read_file(home / "all.csv"))).row.id
+    assert told("forget", first, "--yes")["events"] == 1
+    assert "Forget everything?" in run("forget", "--all", text="y\n").stderr
+    run("status", code=2)
+
+
+def test_a_new_subject_is_told(home):
+    """It may be a habit of today, or a slip of the finger; in an empty home it is the first."""
+    assert run("predict", "-s", "meditate").stderr == ""
+    run("record", "habit_completed", "-s", "meditate")
+    result = run("predict", "-s", "meditat")
+    assert result.stderr == "there is no event about meditat yet, only about meditate\n"
+    assert "likely: meditat" in result.stdout
+
+
 def test_trainings_in_a_hurry(home):
     """Out of time is a code of its own, and the next call goes on."""
     run("import", write_events(home / "events.csv", days=200))
@@ -374,11 +407,14 @@ def test_priors_travel_as_files(home):
     (["record"], 2, "Missing argument 'KIND'"),
     (["record", "a\nb", "-s", "x"], 1, "kind"),
     (["record", "walked", "-s", "x", "--value", "nan"], 1, "value"),
+    (["record", "walked", "-s", "x", "--at", "0001-01-01"], 2, "2026-03-02T18:30"),
+    (["record", "walked", "-s", "x", "--at", "9999-12-31T23:59-10:00"], 2, "future"),
     (["train", "-s", "x", "--deadline", "soon"], 2, "25s"),
     (["replay", "nothing.csv"], 2, "does not exist"),
     (["replay", "bad.csv"], 1, "first line must name"),
     (["replay", "events.csv", "--moments", "teatime"], 2, "04:00"),
     (["replay", "events.csv", "--window", "soon"], 1, "rest-of-day"),
+    (["replay", "events.csv", "--window", "0h"], 1, "such as 6h, got '0h'"),
     (["replay", "events.csv", "--target", "flew"], 0, "see --target"),
     (["replay", "events.csv", "--prior", "none.safetensors"], 1, "none.safetensors"),
     (["replay", "events.csv", "--prior", "events.csv"], 1, "inhabit prior --out"),
@@ -386,14 +422,25 @@ def test_priors_travel_as_files(home):
     (["replay", "events.csv", "--predictions", "no/where.csv"], 1, "there is no folder no"),
     (["import"], 2, "name one source"),
     (["import", "--git", "."], 1, "git"),
+    (["import", "events.csv", "--subject", "x"], 2, "--git"),
+    (["import", "events.csv", "--author", "x"], 2, "--git"),
+    (["import", "--git", ".", "--user", "x"], 2, "FILE"),
     (["forget"], 2, "what to forget"),
     (["forget", "-s", "x"], 2, "what to forget"),
+    (["forget", "-s", "x", "--all"], 2, "--since 1970-01-01"),
+    (["forget", "-s", "x", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "not before"),
+    (["export", "out.csv"], 1, "no events in"),
+    (["export", "-", "--what", "backup"], 2, "name a FILE"),
+    (["export", "all", "--what", "backup", "-s", "x"], 2, "of all subjects"),
+    (["export", "no/where.csv"], 1, "there is no folder no"),
     (["prior", "events.csv"], 2, "--out"),
+    (["prior", "events.csv", "--out", "no/where"], 1, "there is no folder no"),
     (["demo", "--days", "3"], 2, "14"),
     (["demo", "--events", "events.csv", "--user", "ben"], 1, "only ada"),
     (["nonsense"], 2, "No such command"),
     (["--nonsense"], 2, "No such option"),
     (["status", "-s", "x", "--home", "broken"], 1, "not TOML"),
+    (["status", "-s", "x", "--home", "misspelt"], 1, "no setting 'tarket', only target, window"),
 ])  # fmt: skip
 def test_errors_are_one_line(home, arguments, code, said):
     """Whatever is wrong: one line, on the error output, a code, and no traceback."""
@@ -401,6 +448,8 @@ def test_errors_are_one_line(home, arguments, code, said):
     (home / "bad.csv").write_text("a,b\n1,2\n")
     (home / "broken").mkdir()
     (home / "broken" / "config.toml").write_text("= nonsense")
+    (home / "misspelt").mkdir()
+    (home / "misspelt" / "config.toml").write_text("tarket = 'walked'")
     result = run(*arguments, code=code)
     assert said in result.stderr
     if code:
@@ -416,7 +465,7 @@ def test_bad_rows_are_told(home):
     assert "line 42" in run("import", "--strict", file, code=1).stderr
     result = run("import", file)
     assert "line 42" in result.stderr
-    assert result.stdout == "40 new events, 0 known already, 1 bad rows left out\n"
+    assert result.stdout == "40 new events, 0 known already, 1 bad row left out\n"
 
 
 @pytest.mark.parametrize("users", [("ada", "ben"), ("ben", "ada")])

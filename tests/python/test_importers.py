@@ -640,7 +640,7 @@ def test_git_the_author_is_oneself_by_default(repository, monkeypatch):
     assert rows_of(importers.read_git(repository / "sub", subject="verse"))[0].subject == "verse"
     subprocess.run(["git", "config", "--unset", "user.email"], cwd=repository, check=True)
     with pytest.raises(
-        ImportFailure, match=r"name an author. Its most frequent authors: Ann <ann@"
+        ImportFailure, match=r"name an author \(--author\)\. Its most frequent authors: Ann <ann@"
     ):
         list(importers.read_git(repository))
 

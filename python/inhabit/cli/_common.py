@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from inhabit.exceptions import InhabitError
+from inhabit.exceptions import ConfigError, InhabitError
 from inhabit.personalizer import Personalizer, default_home
 
 if TYPE_CHECKING:
@@ -29,10 +29,13 @@ __all__ = [
     "INSTANT",
     "NOT_DUE",
     "Group",
+    "check_folder",
     "command",
     "console",
+    "counted",
     "emit",
     "home_option",
+    "note",
     "only_subject",
     "open_personalizer",
     "progress_bar",
@@ -73,9 +76,9 @@ class _Instant(click.ParamType[datetime]):
             return value
         try:
             instant = datetime.fromisoformat(str(value))
-        except ValueError:
+            return instant if instant.utcoffset() is not None else instant.astimezone()
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2026-03-02T18:30 or with +01:00", param, ctx)
-        return instant if instant.utcoffset() is not None else instant.astimezone()
 
 
 DURATION: Final = _Duration()
@@ -150,7 +153,8 @@ def command(
 
     def make(function: Callable[..., Any]) -> click.Command:
         lines = "\n".join(f"  {line}" for line in example.strip().splitlines())
-        epilog = f"\b\nExample:\n{lines}\n\n\b\nExit codes:\n  {codes}"
+        meanings = "\n".join(f"  {code}" for code in codes.split("; "))
+        epilog = f"\b\nExample:\n{lines}\n\n\b\nExit codes:\n{meanings}"
         option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
         return click.command(name, epilog=epilog)(option(function))
 
@@ -167,20 +171,21 @@ def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def subject_option(function: Callable[..., Any]) -> Callable[..., Any]:
+def subject_option(
+    text: str = "What the habit is about, such as meditate; need not be said if it is alone.",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add ``--subject``."""
-    return click.option(
-        "--subject",
-        "-s",
-        metavar="NAME",
-        help="What the habit is about, such as meditate; may be left out while there is only one.",
-    )(function)
+    return click.option("--subject", "-s", metavar="NAME", help=text)
 
 
 def open_personalizer(home: Path | None, subject: str | None) -> Personalizer:
     """Open a home, with the only subject it has where none is named."""
     place = home or default_home()
-    return Personalizer.open(subject=subject or only_subject(place), path=place)
+    if not subject:
+        subject = only_subject(place)
+    elif (known := Personalizer.subjects(place)) and subject not in known:
+        note(f"there is no event about {subject} yet, only about {', '.join(known)}")
+    return Personalizer.open(subject=subject, path=place)
 
 
 def only_subject(home: Path) -> str:
@@ -196,7 +201,23 @@ def only_subject(home: Path) -> str:
     raise click.UsageError(f"say which with --subject: {', '.join(subjects)}")
 
 
+def check_folder(file: Path) -> None:
+    """Refuse a file whose folder does not exist, before the work whose result goes there."""
+    if not file.parent.is_dir():
+        raise ConfigError(f"{file}: there is no folder {file.parent}")
+
+
 # --- output --------------------------------------------------------------------------------------
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Word a number of things."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def note(text: str) -> None:
+    """Say something beside the result, in one line."""
+    console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def emit(data: Any, text: Any, *, as_json: bool) -> None:

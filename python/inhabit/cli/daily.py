@@ -12,7 +12,9 @@ from rich.text import Text
 
 from inhabit.cli._common import (
     INSTANT,
+    check_folder,
     command,
+    counted,
     emit,
     home_option,
     only_subject,
@@ -20,11 +22,14 @@ from inhabit.cli._common import (
     subject_option,
 )
 from inhabit.events import EventLog
+from inhabit.exceptions import ConfigError
 from inhabit.importers import write_csv, write_jsonl
-from inhabit.personalizer import default_home
+from inhabit.personalizer import Personalizer, default_home
 from inhabit.questions import SURE
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from inhabit.decisions import Decision
     from inhabit.personalizer import Status
 
@@ -36,8 +41,13 @@ _STYLES: Final = {"remind": "bold yellow", "wait": "bold", "suppress": "bold gre
 
 @command("record", example="inhabit record habit_completed --subject meditate")
 @click.argument("kind")
-@subject_option
-@click.option("--at", type=INSTANT, help="When it happened; by default now.")
+@subject_option()
+@click.option(
+    "--at",
+    type=INSTANT,
+    help="When it happened; by default now. Predictions know of it "
+    "from now on; for a history, import a file.",
+)
 @click.option("--value", type=float, help="An amount, if the kind has one.")
 @home_option
 def record(
@@ -73,7 +83,7 @@ def record(
 
 
 @command("predict", example="inhabit predict --subject meditate")
-@subject_option
+@subject_option()
 @click.option("--at", type=INSTANT, help="As of this time, with today's model.")
 @click.option("--explain", is_flag=True, help="Say what moves the prediction, and by how much.")
 @home_option
@@ -95,8 +105,9 @@ def predict(
         data["generation"] = me.generation
         if explain:
             data["reasons"] = me.explain(at)
+            lines.append("against an average moment, in percentage points:")
             lines += [
-                f"  {100 * effect:+5.1f} %  {name.replace('_', ' ')}"
+                f"  {100 * effect:+5.1f}  {name.replace('_', ' ')}"
                 for name, effect in sorted(data["reasons"].items(), key=lambda item: -abs(item[1]))
             ]
         emit(data, "\n".join(lines), as_json=as_json)
@@ -108,7 +119,7 @@ def predict(
     codes="0 done; 1 an error, said in one line; 2 wrong usage; "
     "with --exit-code: 0 remind, 10 wait, 11 suppress",
 )
-@subject_option
+@subject_option()
 @click.option("--at", type=INSTANT, help="As of this time, with today's model.")
 @click.option("--dry-run", is_flag=True, help="Do not keep it; with --at it is never kept.")
 @click.option("--exit-code", is_flag=True, help="Let the exit code say what was decided.")
@@ -139,7 +150,7 @@ def _worded(decision: Decision) -> Text:
 
 
 @command("status", example="inhabit status")
-@subject_option
+@subject_option()
 @home_option
 def status(*, subject: str | None, home: Path | None, as_json: bool) -> None:
     """Say what is known, how well it predicts, and what is due."""
@@ -161,7 +172,7 @@ def _status_table(now: Status) -> Table:
     example="inhabit forget --since 2026-03-01 --until 2026-03-08 --subject meditate",
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@subject_option
+@subject_option()
 @click.option("--since", type=INSTANT, help="Events from this time on ...")
 @click.option("--until", type=INSTANT, help="... and before this time.")
 @click.option("--all", "everything", is_flag=True, help="Everything, of all subjects.")
@@ -185,17 +196,32 @@ def forget(
     """
     if bool(ids) + (since is not None or until is not None) + everything != 1:
         raise click.UsageError("say what to forget: some IDs, --since and --until, or --all")
-    if not yes:
-        click.confirm("This cannot be undone. Forget?", abort=True, err=True)
-    with open_personalizer(home, subject) as me:
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError(f"--since {since.isoformat()} is not before --until")
+    if everything and subject:
+        raise click.UsageError(
+            f"--all is of all subjects; to forget {subject}: --subject {subject} --since 1970-01-01"
+        )
+    place = home or default_home()
+    if not subject and (everything or ids):  # any will do
+        subject = next(iter(Personalizer.subjects(place)), None)
+    with open_personalizer(place, subject) as me:
+        if not yes:
+            what = (
+                "everything" if everything else (counted(len(ids), "event") if ids else me.subject)
+            )
+            click.confirm(f"Forget {what}? This cannot be undone.", abort=True, err=True)
         gone = me.forget(ids=ids or None, since=since, until=until, everything=everything)
-        text = f"forgot {gone.events} events and blanked or removed {gone.decisions} decisions"
+        text = (
+            f"forgot {counted(gone.events, 'event')} and blanked or removed "
+            f"{counted(gone.decisions, 'decision')}"
+        )
         emit(gone._asdict(), text, as_json=as_json)
 
 
 @command("export", example="inhabit export meditate.csv --subject meditate")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
-@subject_option
+@subject_option("Only this habit, and what concerns all; by default all events.")
 @click.option(
     "--what",
     type=click.Choice(["events", "weights", "backup"]),
@@ -217,23 +243,45 @@ def export(
 
     If FILE is -, to the output.
     """
-    with open_personalizer(home, subject) as me:
-        if what == "backup":
-            me.log.backup(file)
-            count = me.log.count()
-        elif what == "weights":
-            _write(file, me.weights_json() + "\n")
-            count = 1
-        else:
-            events = me.log.columns(subject)
-            writer = write_jsonl if file.suffix == ".jsonl" else write_csv
-            count = len(events)
-            with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as out:
-                writer(cast("TextIO", out), events)
-        if str(file) != "-":
-            emit({"file": file, "rows": count}, f"wrote {what} to {file}", as_json=as_json)
+    place = home or default_home()
+    to_output = str(file) == "-"
+    check_folder(file)
+    if what == "weights":
+        with open_personalizer(place, subject) as me:
+            rows, weights = 1, me.weights_json()
+        with _opened(file) as out:
+            out.write(weights + "\n")
+    else:
+        if what == "backup" and to_output:
+            raise click.UsageError("a backup is a database: name a FILE")
+        if what == "backup" and subject is not None:
+            raise click.UsageError("a backup is of all subjects; leave out --subject")
+        rows = _export_events(place / "events.sqlite3", file, subject, backup=what == "backup")
+    if not to_output:
+        emit({"file": file, "rows": rows}, f"wrote {what} to {file}", as_json=as_json)
 
 
-def _write(file: Path, text: str) -> None:
-    with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as out:
-        out.write(text)
+def _export_events(database: Path, file: Path, subject: str | None, *, backup: bool) -> int:
+    """Write the events of a log; return how many."""
+    if not database.exists():
+        raise ConfigError(f"there is nothing to export: no events in {database.parent} yet")
+    with EventLog(database) as log:
+        if backup:
+            log.backup(file)
+            return log.count()
+        if subject and subject not in (known := log.subjects()):
+            raise ConfigError(
+                f"--subject: there is no {subject!r}, only {', '.join(known) or 'none'}"
+            )
+        events = log.columns(subject)
+        with _opened(file) as out:
+            (write_jsonl if file.suffix == ".jsonl" else write_csv)(out, events)
+        return len(events)
+
+
+def _opened(file: Path) -> AbstractContextManager[TextIO]:
+    """Open a file that is put in place when it is complete; ``-`` is the output."""
+    return cast(
+        "AbstractContextManager[TextIO]",
+        click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-"),
+    )

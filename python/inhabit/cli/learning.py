@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import tempfile
 from dataclasses import replace as replace_in
 from datetime import time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
@@ -20,10 +22,14 @@ from inhabit.cli._common import (
     DURATION,
     EXPIRED,
     NOT_DUE,
+    check_folder,
     command,
     console,
+    counted,
     emit,
     home_option,
+    note,
+    only_subject,
     open_personalizer,
     progress_bar,
     subject_option,
@@ -33,12 +39,14 @@ from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.importers.records import name_some
 from inhabit.moments import Schedule, Window
-from inhabit.personalizer import default_home
+from inhabit.personalizer import Personalizer, default_home
 from inhabit.samples import samples
 from inhabit.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from rich.progress import Progress, TaskID
 
     from inhabit._native import Prior
     from inhabit.demo import Life, Week
@@ -97,8 +105,8 @@ class _Time(click.ParamType[time]):
     help="A repository: every commit is a habit_completed.",
 )
 @click.option("--author", help="With --git: whose commits; by default yours, by user.email.")
-@subject_option
-@click.option("--user", help="Whose events to take from a file of several people.")
+@subject_option("With --git: what the commits are about; by default the name of the repository.")
+@click.option("--user", help="Whose events to take from a FILE of several people.")
 @click.option("--strict", is_flag=True, help="Keep nothing if a single row is bad.")
 @home_option
 def import_(
@@ -119,6 +127,10 @@ def import_(
     and id if you like); times are ISO 8601 with offset. Importing the same file twice adds nothing.
     """
     records = _records(file, loop_habits, git, author=author, subject=subject)
+    if subject is not None and git is None:
+        raise click.UsageError("--subject goes with --git; other sources name theirs themselves")
+    if user is not None and file is None:
+        raise click.UsageError("--user goes with FILE; other sources are of one person")
     if user is None:
         user = "" if file is None else _only_person(file)
     place = home or default_home()
@@ -134,14 +146,14 @@ def import_(
     _complain(report)
     if report.others and not (report.added or report.known):
         raise click.UsageError(f"{file} holds no event of --user {user}")
-    counted = {name: getattr(report, name) for name in ("read", "added", "known", "others", "bad")}
+    counts = {name: getattr(report, name) for name in ("read", "added", "known", "others", "bad")}
     bad = [{"line": row.line, "reason": row.reason} for row in report.bad_rows]
-    text = (
-        f"{report.added} new events, {report.known} known already"
-        f"{f', {report.others} of others' if report.others else ''}"
-        f"{f', {report.bad} bad rows left out' if report.bad else ''}"
-    )
-    emit({**counted, "bad_rows": bad}, text, as_json=as_json)
+    text = f"{counted(report.added, 'new event')}, {report.known} known already"
+    if report.others:
+        text += f", {report.others} of others"
+    if report.bad:
+        text += f", {counted(report.bad, 'bad row')} left out"
+    emit({**counts, "bad_rows": bad}, text, as_json=as_json)
 
 
 def _only_person(file: Path) -> str:
@@ -167,6 +179,8 @@ def _records(
     """Return the reader of the one source that was named."""
     if sum(source is not None for source in (file, loop_habits, git)) != 1:
         raise click.UsageError("name one source: FILE, --loop-habits FILE or --git PATH")
+    if author is not None and git is None:
+        raise click.UsageError("--author goes with --git")
     if git is not None:
         return importers.read_git(git, author=author, subject=subject)
     if loop_habits is not None:
@@ -193,7 +207,7 @@ def _complain(report: ImportReport) -> None:
     codes="0 trained, or nothing new to learn; 1 an error, said in one line; 2 wrong usage; "
     f"{NOT_DUE} not due; {EXPIRED} out of time, goes on next time",
 )
-@subject_option
+@subject_option("Which habit; by default all of them, one after the other.")
 @click.option("--if-due", is_flag=True, help="Only if the device and the calendar agree.")
 @click.option("--deadline", type=DURATION, help="Stop after this long, such as 25s.")
 @home_option
@@ -207,19 +221,35 @@ def train(
 ) -> None:
     """Learn from everything that has matured.
 
-    What was learnt before stays in service until what is learnt now is on the disk, whole.
+    What was learnt before stays in service until what is learnt now is on the disk, whole. If there
+    are several habits and none is named, --json prints an object with one training for each.
     """
-    with open_personalizer(home, subject) as me, progress_bar(quiet=as_json) as bar:
-        task = bar.add_task(f"learning {me.subject}", total=None)
-        learn = me.train_if_due if if_due else me.train
-        training = learn(
-            deadline=deadline,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
-        emit(training, str(training), as_json=as_json)
-    click.get_current_context().exit(
-        {"not due": NOT_DUE, "expired": EXPIRED}.get(training.outcome, 0)
-    )
+    place = home or default_home()
+    names = [subject] if subject else Personalizer.subjects(place) or [only_subject(place)]
+    end = None if deadline is None else monotonic() + deadline.total_seconds()
+    trainings = {}
+    with progress_bar(quiet=as_json) as bar:
+        for name in names:
+            left = None if end is None else timedelta(seconds=max(end - monotonic(), 0.0))
+            with open_personalizer(place, name) as me:
+                task = bar.add_task(f"learning {name}", total=None)
+                learn = me.train_if_due if if_due else me.train
+                trainings[name] = learn(deadline=left, progress=functools.partial(_show, bar, task))
+    if len(names) == 1:
+        emit(trainings[names[0]], str(trainings[names[0]]), as_json=as_json)
+    else:
+        lines = [f"{name}: {training}" for name, training in trainings.items()]
+        emit(trainings, "\n".join(lines), as_json=as_json)
+    outcomes = {training.outcome for training in trainings.values()}
+    if "expired" in outcomes:
+        click.get_current_context().exit(EXPIRED)
+    if outcomes == {"not due"}:
+        click.get_current_context().exit(NOT_DUE)
+
+
+def _show(bar: Progress, task: TaskID, done: int, of: int) -> None:
+    """Show on a progress bar how far something is."""
+    bar.update(task, completed=done, total=of)
 
 
 # --- replay --------------------------------------------------------------------------------------
@@ -267,8 +297,8 @@ def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command(
     "replay",
-    example="inhabit replay events.csv --moments 04:00,15:00 --window next-moment "
-    "--prior none --predictions out.csv",
+    example="inhabit replay events.csv --moments 04:00,15:00 --window next-moment\n"
+    "inhabit replay events.csv --prior none --predictions out.csv",
 )
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @question_options
@@ -316,8 +346,7 @@ def replay(
         # Opened before the long work, so that a bad path is known at once; put in place after it.
         out = None
         if predictions is not None:
-            if not predictions.parent.is_dir():
-                raise ConfigError(f"{predictions}: there is no folder {predictions.parent}")
+            check_folder(predictions)
             opened = click.open_file(str(predictions), "w", encoding="utf-8", atomic=True)
             out = stack.enter_context(opened)
         bar = stack.enter_context(progress_bar(quiet=as_json))
@@ -333,7 +362,7 @@ def replay(
             write_csv(told, cast("TextIO", out))
     summary = told.summary()
     if not summary.scored:
-        _say("nothing is scored: nobody has more than seven observations known in time")
+        note("nothing is scored: nobody has more than seven observations known in time")
     emit(summary, _summary_table(summary), as_json=as_json)
 
 
@@ -352,28 +381,23 @@ def _doubt(file: Path, people: Mapping[str, EventColumns], question: Target) -> 
         raise ConfigError(f"{file}: there is no event in it")
     kinds = sorted({kind for events in people.values() for kind in events.kinds})
     if question.kind not in kinds:
-        _say(f"there is no {question.kind} in {file}, only {', '.join(kinds)}; see --target")
+        note(f"there is no {question.kind} in {file}, only {', '.join(kinds)}; see --target")
     late = sum(
         int(np.count_nonzero(events.recorded_at_us - events.occurred_at_us > 7 * _DAY_US))
         for events in people.values()
     )
     if late:
-        _say(
+        note(
             f"{late} events were recorded more than a week after they happened: a prediction may "
             "only use them from then on. If that is the day of an import, leave out recorded_at"
         )
 
 
-def _say(text: str) -> None:
-    """Say something beside the result, in one line."""
-    console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
-
-
 def _summary_table(summary: Summary) -> Table:
     """Word the summary: the model beside the base rate."""
     title = (
-        f"{_counted(summary.people, 'person', 'people')}, "
-        f"{_counted(summary.rows, 'moment', 'moments')}, {summary.scored} scored, "
+        f"{counted(summary.people, 'person', 'people')}, "
+        f"{counted(summary.rows, 'moment')}, {summary.scored} scored, "
         f"{_number(100 * summary.positive_rate, 0)} % positive"
     )
     caption = "log losses of probabilities within [0.01, 0.99]"
@@ -404,10 +428,6 @@ def _summary_table(summary: Summary) -> Table:
         label = f"log loss after {span} observations"
         table.add_row(label, _number(part.log_loss), _number(part.base_rate_log_loss))
     return table
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def _number(value: float, digits: int = 4) -> str:
@@ -455,6 +475,7 @@ def prior(
         return
     if out is None:
         raise click.UsageError("say where to write the prior with --out FILE")
+    check_folder(out)
     from inhabit.empirical_bayes import train_prior  # noqa: PLC0415
     from inhabit.evaluation import subjects_of  # noqa: PLC0415 - slow to import
 
@@ -480,7 +501,10 @@ def prior(
     labels = sum(int((table.matured_label >= 0).sum()) for table in tables)
     counts = {"people": len(tables), "labels": labels}
     out.write_bytes(priors.pack(learnt, DEFAULT_FEATURES, counts=counts).data)
-    text = f"learnt from {len(tables)} people and {labels} labels; wrote {out}"
+    text = (
+        f"learnt from {counted(len(tables), 'person', 'people')} and {counted(labels, 'label')}; "
+        f"wrote {out}"
+    )
     emit({"file": out, **counts}, text, as_json=as_json)
 
 
@@ -488,13 +512,21 @@ def prior(
 
 
 @command("demo", example="inhabit demo\ninhabit demo --git . --report commits.html")
-@click.option("--days", type=click.IntRange(14, 3660), default=365, show_default=True)
+@click.option(
+    "--days",
+    type=click.IntRange(14, 3660),
+    default=365,
+    show_default=True,
+    help="How long the simulated person lives.",
+)
 @click.option("--seed", type=int, default=7, show_default=True, help="Another simulated person.")
-@click.option("--events", type=click.Path(path_type=Path, exists=True), help="Real events: CSV.")
+@click.option(
+    "--events", type=click.Path(path_type=Path, exists=True), help="Real events: CSV or JSON Lines."
+)
 @click.option("--loop-habits", type=click.Path(path_type=Path, exists=True), help="... or these.")
 @click.option("--git", type=click.Path(path_type=Path, exists=True), help="... or these commits.")
 @click.option("--author", help="With --git: whose commits; by default yours.")
-@subject_option
+@subject_option()
 @click.option("--user", help="Whose events, in a file of several people.")
 @click.option("--prior", help="builtin, none, or a file.")
 @click.option(

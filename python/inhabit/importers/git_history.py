@@ -68,7 +68,9 @@ def read_git(
         command.append("--fixed-strings")  # an address, no pattern
         author = _ask([*git, "config", "user.email"], accept_failure=True)
         if not author:
-            raise ImportFailure(f"{path} does not say who you are: name an author. {_who(git)}")
+            raise ImportFailure(
+                f"{path} does not say who you are: name an author (--author). {_who(git)}"
+            )
     number = 0
     with subprocess.Popen(  # noqa: S603  (a list, no shell; the program is git)
         [*command, f"--author={author}", "HEAD", "--"],
