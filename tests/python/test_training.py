@@ -26,50 +26,61 @@ def samples(rows=80, seed=0):
     return X, (rng.random(rows) < X[:, 0]).astype(np.float32)
 
 
+settings = {
+    "epochs": st.integers(1, 5),
+    "batch_size": st.integers(1, 80),
+    "l2": st.sampled_from([0.0, 0.01]),
+    "seed": st.integers(0, 2**64 - 1),
+}
+momentums = st.sampled_from([0.0, 0.5, 0.9])
+
 configs = st.builds(
     TrainingConfig,
     optimizer=st.just("adam"),
     learning_rate=st.floats(1e-4, 0.02),
-    epochs=st.integers(1, 5),
-    batch_size=st.integers(1, 80),
-    l2=st.sampled_from([0.0, 0.01]),
-    seed=st.integers(0, 2**64 - 1),
     patience=st.none() | st.integers(1, 3),
+    **settings,
 ) | st.builds(
     TrainingConfig,
     optimizer=st.just("sgd"),
     learning_rate=st.floats(1e-4, 0.1),
-    momentum=st.sampled_from([0.0, 0.5, 0.9]),
-    epochs=st.integers(1, 5),
-    batch_size=st.integers(1, 80),
-    l2=st.sampled_from([0.0, 0.01]),
-    seed=st.integers(0, 2**64 - 1),
+    momentum=momentums,
+    **settings,
+)
+
+# Steps in which a rounding error does not grow: longer ones may overshoot on a steep loss, and with
+# Adam's usual epsilon the rounding of a gradient near 0 can turn a whole step around.
+stable = st.builds(
+    TrainingConfig,
+    optimizer=st.just("adam"),
+    learning_rate=st.floats(1e-3, 0.02),
+    epsilon=st.just(0.01),
+    **settings,
+) | st.builds(
+    TrainingConfig,
+    optimizer=st.just("sgd"),
+    learning_rate=st.floats(1e-3, 0.02),
+    momentum=momentums,
+    **settings,
 )
 
 
-@given(problems(hidden="tanh"), configs, st.booleans(), st.booleans())
+@given(problems(hidden="tanh"), stable, st.booleans(), st.booleans())
 def test_follows_the_textbook(problem, config, weighted, anchored):
     network = problem.network
     anchor = network.parameters * 0.5 if anchored else None
     weight = problem.weight if weighted else np.ones(len(problem.X), np.float32)
-    config = config.replace(shuffle=False, patience=None, anchor=anchor)
-
-    def textbook(parameters):
-        X, y, weights = problem.X.astype(np.float64), problem.y2, weight.astype(np.float64)
-        return list(reference.train(parameters, *problem.shape, X, y, weights, config))
-
-    start = network.parameters.astype(np.float64)
-    steps = textbook(start)
-    # Long steps on a steep loss drive two starts apart that differ by a rounding: so much is not
-    # to be had in float32.
-    apart = np.abs(textbook(start * (1 + 2.0**-23))[-1] - steps[-1]).max()
+    config = config.replace(shuffle=False, anchor=anchor)
+    *_, expected = reference.train(
+        network.parameters,
+        *problem.shape,
+        problem.X.astype(np.float64),
+        problem.y2,
+        weight.astype(np.float64),
+        config,
+    )
     train(network, problem.X, problem.y, config, problem.weight if weighted else None)
-    # Adam divides by the root of a mean of squares: where a gradient is nearly 0, a rounding error
-    # of it can turn a whole step around.
-    slack = 2 * config.learning_rate if config.optimizer == "adam" else 0.0
-    difference = np.abs(network.parameters - steps[-1])
-    assert np.quantile(difference, 0.9) < 2e-4 + 20 * apart
-    assert difference.max() < 2e-4 + 20 * apart + slack * len(steps)
+    np.testing.assert_allclose(network.parameters, expected, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
