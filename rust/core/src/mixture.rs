@@ -31,6 +31,7 @@ pub(crate) fn mix(weights: &[f64], probabilities: &[f64]) -> f64 {
 }
 
 /// Takes in an outcome that counts as the part `part` of one; probabilities are strictly inside (0, 1).
+#[inline(never)] // the mixture and the calibration would each hold a copy
 pub(crate) fn learn(
     weights: &mut [f64],
     initial: &[f64],
