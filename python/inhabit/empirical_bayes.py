@@ -21,13 +21,13 @@ from inhabit._native import (
     Network,
     Prior,
     TrainingConfig,
-    WalkForward,
     train,
 )
 from inhabit.evaluation import BURN_IN
 from inhabit.exceptions import ConfigError
 from inhabit.population import features_of, walk_many
 from inhabit.priors import HIDDEN_LAYERS, columns, model_config, prior_for
+from inhabit.samples import POSITIVE, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -96,9 +96,11 @@ class PriorConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse steps that lead beyond."""
+        """Refuse steps that lead beyond, and no rounds at all."""
         if not self.steps or not all(0 <= step <= 1 for step in self.steps):
             raise ConfigError(f"steps: expected numbers from 0 to 1, got {self.steps}")
+        if self.rounds < 1:
+            raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
 
 
 GENERAL: Final = PriorConfig(
@@ -159,7 +161,7 @@ def train_prior(
         raise ConfigError(
             f"groups: expected one entry for each of {len(people)} people, got {len(groups)}"
         )
-    labelled = [(samples.matured_label >= 0).any() for samples in people]
+    labelled = [(samples.matured_label != UNKNOWN).any() for samples in people]
     groups = [group for group, known in zip(groups, labelled, strict=True) if known]
     people = [samples for samples, known in zip(people, labelled, strict=True) if known]
     if not people:
@@ -213,10 +215,10 @@ class _Learner:
         those who had no part in it, in the order in which they were predicted. A person's first
         outcomes do not count, as in every score.
         """
-        folds = []
-        for inside in _folds(groups, self.config.judges, self.config.seed):
-            outside = [k for k in range(len(people)) if k not in inside]
-            folds.append((_pick(people, inside), _pick(people, outside), _pick(groups, outside)))
+        folds = [
+            (_pick(people, inside), _pick(people, outside), _pick(groups, outside))
+            for inside, outside in _folds(groups, self.config.judges, self.config.seed)
+        ]
         self.watch.total += self._advances(groups)
         self.watch.total += sum(self._advances(theirs) for _, _, theirs in folds)
 
@@ -235,16 +237,16 @@ class _Learner:
         networks = len(self._folds(groups)) + 1 if self.config.networks else 0
         return networks + self.config.rounds
 
-    def _folds(self, groups: Sequence[Hashable]) -> list[list[int]]:
+    def _folds(self, groups: Sequence[Hashable]) -> list[tuple[list[int], list[int]]]:
         """Return the folds for networks that have not seen a person."""
         config = self.config
         return _folds(groups, config.folds, config.seed) if config.networks else []
 
     def _learn(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
-        fits = []
-        for inside in self._folds(groups):
-            outside = [samples for k, samples in enumerate(people) if k not in inside]
-            fits.append(_Fold(_pick(people, inside), self._network(outside)))
+        fits = [
+            _Fold(_pick(people, inside), self._network(_pick(people, outside)))
+            for inside, outside in self._folds(groups)
+        ]
         mean, variance, experts = _expectation_maximisation(
             fits or [_Fold(people, None)],
             self.general,
@@ -277,17 +279,24 @@ class _Learner:
 
     def _likelihood(self, people: Sequence[Samples], prior: Prior) -> NDArray[np.float64]:
         """Return the probability that was given to each outcome that counts."""
-        given = []
         walks = walk_many(people, prior, self.shape, workers=self.workers)
-        for samples, walked in zip(people, walks, strict=True):
-            counts = np.flatnonzero(samples.matured_label >= 0)[BURN_IN:]
-            said = walked.probability[counts]
-            given.append(np.where(samples.matured_label[counts] == 1, said, 1 - said))
+        given = [
+            _given(walked.probability, samples)[BURN_IN:]
+            for samples, walked in zip(people, walks, strict=True)
+        ]
         return np.concatenate(given)
 
 
 def _pick(sequence: Sequence[_T], indices: Sequence[int]) -> list[_T]:
     return [sequence[index] for index in indices]
+
+
+def _given(said: NDArray[np.float64], samples: Samples) -> NDArray[np.float64]:
+    """Return the probability that was given, by one or by each expert, to each known outcome."""
+    label = samples.matured_label
+    known = label != UNKNOWN
+    said = said[known].T
+    return np.where(label[known] == POSITIVE, said, 1 - said).T
 
 
 # -- the logistic weights: a Gaussian over people --
@@ -325,7 +334,7 @@ def _expectation_maximisation(
     if config.networks and general.network is None:
         expected = _with_network(expected)
     for _ in range(config.rounds):
-        judged: list[_Judged] = []
+        judged: list[NDArray[np.float64]] = []
         models: list[Model] = []
         for fold in folds:
             prior = Prior(
@@ -335,7 +344,7 @@ def _expectation_maximisation(
                 fold.people, walk_many(fold.people, prior, shape, workers=workers), strict=True
             ):
                 models.append(walked.model)
-                judged.append(_Judged.of(samples, walked))
+                judged.append(_given(walked.experts, samples))
         means = np.stack([model.mean for model in models])
         variances = np.stack([model.variance for model in models])
         n = len(means)
@@ -397,7 +406,7 @@ def _training_rows(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return what the networks see of all labelled samples, the labels, and the weights."""
     model = Model(model_config(people[0].feature_set))
-    known = [samples.matured_label >= 0 for samples in people]
+    known = [samples.matured_label != UNKNOWN for samples in people]
     rows = [
         model.network_input(x)
         for samples, own in zip(people, known, strict=True)
@@ -416,15 +425,22 @@ def _blinded(parameters: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDAr
     return parameters
 
 
-def _folds(groups: Sequence[Hashable], n: int, seed: int) -> list[list[int]]:
-    """Deal groups to at most n folds; return the indices of the people in each."""
+def _folds(groups: Sequence[Hashable], n: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Deal groups to at most n folds; return who is in each and who is outside, as indices."""
     names = list(dict.fromkeys(groups))
     n = min(n, len(names))
     if n < 2:
         return []
     order = np.random.default_rng(seed).permutation(len(names))
     fold = {names[group]: place % n for place, group in enumerate(order)}
-    return [[k for k, group in enumerate(groups) if fold[group] == f] for f in range(n)]
+    of_person = [fold[group] for group in groups]
+    return [
+        (
+            [k for k, own in enumerate(of_person) if own == place],
+            [k for k, own in enumerate(of_person) if own != place],
+        )
+        for place in range(n)
+    ]
 
 
 # -- the initial weights of the experts --
@@ -439,38 +455,23 @@ def _with_network(experts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(prior, _WEIGHT_OF_NETWORK, experts * (1 - _WEIGHT_OF_NETWORK))
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What each expert gave to what then happened, [n, n_experts]."""
-
-    likelihood: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, samples: Samples, walked: WalkForward) -> _Judged:
-        known = samples.matured_label >= 0
-        said = walked.experts[known]
-        happened = samples.matured_label[known, None] == 1
-        return cls(np.where(happened, said, 1 - said))
-
-
 def _expert_weights(
-    judged: Sequence[_Judged],
+    judged: Sequence[NDArray[np.float64]],
     expected: NDArray[np.float64],
     share: float,
     config: PriorConfig,
 ) -> NDArray[np.float64]:
     """Return the initial weights under which the mixture predicts people best.
 
+    `judged` is what each expert gave to a person's outcomes, [n, n_experts], for each person.
     The fixed-share mixture is a hidden Markov model: an expert is drawn by the initial weights, and
     drawn again before each later outcome with probability `share`. Expectation-maximisation counts
     the draws; `expected` counts as `caution` people.
     """
-    if not judged:
-        return expected
-    lengths = np.array([len(one.likelihood) for one in judged])
+    lengths = np.array([len(given) for given in judged])
     likelihood = np.ones((lengths.max(), len(judged), len(expected)))
-    for person, one in enumerate(judged):
-        likelihood[: len(one.likelihood), person] = one.likelihood
+    for person, given in enumerate(judged):
+        likelihood[: len(given), person] = given
     weights = expected
     for _ in range(config.rounds):
         draws = config.caution * expected + _sum(_draws(likelihood, lengths, weights, share))

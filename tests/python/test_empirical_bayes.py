@@ -96,11 +96,10 @@ def test_progress_counts_to_the_end(people, networks, refining):
 def test_people_of_one_group_share_a_fold():
     groups = ["a", "b", "a", "c", "b", "c", "a"]
     folds = empirical_bayes._folds(groups, 2, 0)
-    assert sorted(k for fold in folds for k in fold) == list(range(7))
-    for fold in folds:
-        assert {k for k, group in enumerate(groups) if group in {groups[j] for j in fold}} == set(
-            fold
-        )
+    assert sorted(k for inside, _ in folds for k in inside) == list(range(7))
+    for inside, outside in folds:
+        assert sorted(inside + outside) == list(range(7))
+        assert not {groups[k] for k in inside} & {groups[k] for k in outside}
 
 
 def test_one_person_is_enough():
@@ -140,6 +139,8 @@ def test_wrong_input_is_refused(people):
     for steps in ((), (0.5, 1.5), (float("nan"),)):
         with pytest.raises(ConfigError, match="steps: expected numbers from 0 to 1"):
             PriorConfig(steps=steps)
+    with pytest.raises(ConfigError, match="rounds: expected at least 1, got 0"):
+        PriorConfig(rounds=0)
 
 
 # --- how far to go ------------------------------------------------------------
@@ -263,7 +264,7 @@ def test_draws_are_those_of_the_hidden_markov_model(seed, lengths, share):
 
 def test_the_expert_that_is_right_gets_the_weight():
     said = np.array([[0.9, 0.5, 0.2]] * 50)
-    judged = [empirical_bayes._Judged(said)] * 10
+    judged = [said] * 10
     expected = np.full(3, 1 / 3)
     weights = empirical_bayes._expert_weights(judged, expected, 0.005, PriorConfig(caution=1))
     assert weights.argmax() == 0
