@@ -242,8 +242,6 @@ class LocalClock:
         """Return the clock of a log: every event, once recorded, says what the offset is."""
         if not len(events):
             return cls.fixed()
-        if not len(events.recorded_at_us):
-            return cls.fixed()
         order = np.argsort(events.recorded_at_us, kind="stable")  # ties keep (occurred_at, id)
         recorded_at = events.recorded_at_us[order]
         offset = events.utc_offset_s[order].astype(np.int64)

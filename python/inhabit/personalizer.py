@@ -53,7 +53,6 @@ from inhabit.training import Origin, TrainingRun, resume, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
     from inhabit.checkpoints import Generation
     from inhabit.decisions import DecisionPolicy, Zone
@@ -178,12 +177,7 @@ class Personalizer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

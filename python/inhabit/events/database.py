@@ -17,7 +17,6 @@ from inhabit.exceptions import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
 
 MIGRATIONS: Final = ("0001_events", "0002_decisions", "0003_meta")
 _APPLICATION_ID: Final = 0x696E6862  # "inhb": tells our files from other SQLite databases
@@ -262,8 +261,7 @@ class Database:
             try:
                 connection.execute(f"PRAGMA {setting}")
             except sqlite3.OperationalError as error:
-                busy = getattr(error, "sqlite_errorcode", -1) & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() >= give_up:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
                     raise
                 time.sleep(0.005)
             else:
@@ -318,25 +316,23 @@ class _Errors:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, sqlite3.Error):
-            code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # without the extended part
-            meaning = _ADVICE.get(code, "SQLite refused")
+            meaning = _ADVICE.get(_code(error), "SQLite refused")
             raise StorageError(f"{self._path}: {meaning} ({error})") from error
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise StorageError(f"{self._path}: {error.strerror or error}") from error
 
 
+def _code(error: sqlite3.Error) -> int:
+    """Return the result code of SQLite, without its extended part."""
+    return int(getattr(error, "sqlite_errorcode", -1)) & 0xFF  # Python's own complaints have none
+
+
 def _is_unwritable(error: OSError | sqlite3.Error) -> bool:
     if isinstance(error, OSError):
         return error.errno in _UNWRITABLE
-    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
-    return code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+    return _code(error) in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def _back_up(source: sqlite3.Connection, target: Path) -> None:
