@@ -1,7 +1,8 @@
 """A model that lives on the device and learns one person's habits.
 
 The loop in one object is `Personalizer`. Below it, each floor can be used alone: the `EventLog`,
-the `FeatureSet`, the `Network` and its `train`, the `Model` that is served, `is_due`, `decide`.
+the `FeatureSet`, the `Network` and its `train`, the `Model` that is served and its `walk_forward`
+(`train_many` and `walk_forward_many` do that for many people), `is_due`, `decide`, `replay`.
 
 Names are loaded when they are first used: ``import inhabit`` loads the core and nothing else, not
 even numpy.
@@ -18,8 +19,11 @@ from inhabit._native import (
     TrainingConfig,
     TrainingResult,
     __version__,
+    ensemble,
     train,
+    train_many,
     walk_forward,
+    walk_forward_many,
 )
 
 if TYPE_CHECKING:
@@ -82,12 +86,15 @@ __all__ = [
     "Window",
     "__version__",
     "decide",
+    "ensemble",
     "feature",
     "is_due",
     "last_value",
     "replay",
     "train",
+    "train_many",
     "walk_forward",
+    "walk_forward_many",
 ]
 
 _LATER: Final = {

@@ -79,6 +79,14 @@ class Personalizer:
     """One person, one subject: the whole loop. Use `Personalizer.open`.
 
     Not for several threads at once, except that `close` waits for a call that is under way.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> me = Personalizer.open("meditate", tempfile.mkdtemp())
+    >>> event = me.record("habit_completed")
+    >>> print(me.decide())
+    suppress: already done
     """
 
     def __init__(
@@ -530,7 +538,7 @@ class Personalizer:
         return self._questions.asked(us_from_datetime(self.now())).samples
 
     def weights_json(self) -> str:
-        """Return the personal network as the seed's ``ModelCheckpoint`` JSON, for Swift."""
+        """Return the personal network as the JSON of Swift's ``ModelCheckpoint``."""
         with self._lock:
             serving = self._served()
             network = serving.model.tensors()["model.champion"].astype(np.float32)

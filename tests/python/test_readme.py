@@ -5,7 +5,9 @@ from __future__ import annotations
 import doctest
 import re
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,26 @@ def test_sessions(page, tmp_path, monkeypatch):
         test.globs = names  # one page, one set of names
         runner.run(test, clear_globs=False)
     assert runner.summarize(verbose=False).failed == 0
+
+
+def test_the_page_about_many_people(tmp_path, monkeypatch):
+    """Its code runs as it stands, beside a file of people."""
+    monkeypatch.chdir(tmp_path)
+    days = [datetime(2026, 1, 5, 9, tzinfo=UTC) + timedelta(days=day) for day in range(21)]
+    rows = [
+        f"{user},walk,{day.isoformat()},habit_completed"
+        for number, user in enumerate(("ada", "ben"), start=2)
+        for day in days[::number]
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["user,subject,occurred_at,kind", *rows]))
+    text = (ROOT / "docs/population.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    file = (tmp_path / "walk.safetensors").read_bytes()
+    for (user, events), walked in zip(names["people"].items(), names["walked"], strict=True):
+        (row,) = names["rows_of"](user, events, file)
+        assert (row.user, row.moments) == (user, len(walked.probability))
 
 
 def test_the_version_is_written_once():
