@@ -182,6 +182,23 @@ def test_training_for_many_says_whose_samples_are_wrong():
 
 
 @pytest.mark.parametrize("workers", [1, 4])
+def test_of_several_whose_samples_are_wrong_the_first_is_named(workers):
+    people = [samples(20, seed) for seed in range(300)]
+    wrong = [(np.full((20, 10), np.inf), people[0][1]), (people[0][0], np.full(20, 2.0))]
+    people[130], people[131], people[299] = *wrong, wrong[0]
+    told = []
+    for _ in range(5):
+        with pytest.raises(NonFiniteError, match=r"people\[130\]: x"):
+            train_many(
+                Network(), people, workers=workers, progress=lambda *so_far: told.append(so_far)
+            )
+    people[130] = people[0]
+    with pytest.raises(ConfigError, match=r"people\[131\]: y: .*targets in \[0, 1\]"):
+        train_many(Network(), people, workers=workers)
+    assert told == []
+
+
+@pytest.mark.parametrize("workers", [1, 4])
 def test_of_several_whose_training_diverges_the_first_is_named(workers):
     huge, fine = np.full((40, 10), 1e30, np.float32), samples(400)
     y = samples(40)[1]

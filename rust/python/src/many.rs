@@ -9,7 +9,7 @@ use pyo3::{prelude::*, types::PyTuple};
 use crate::{
     error::{NativeError, ShapeError},
     integers,
-    network::{Data, Network},
+    network::{Data, Network, Slices},
     training::TrainingConfig,
     workers::{Failure, Group, Workers, of_person},
 };
@@ -128,10 +128,8 @@ pub(crate) fn train_many<'py>(
         .enumerate()
         .map(|(index, person)| read_person(&shape, index, &person?))
         .collect::<PyResult<_>>()?;
-    let samples: Vec<Samples<'_>> = (0..)
-        .zip(&people)
-        .map(|(index, data)| data.samples(&shape).map_err(|e| of_person(py, index, e)))
-        .collect::<PyResult<_>>()?;
+    let slices: Vec<Slices<'_>> = people.iter().map(Data::slices).collect();
+    let samples = workers.check(&slices, |slices| slices.samples(&shape))?;
     let (config, anchor) = settings(config);
     let initial = network.get().snapshot(py);
     let job = Job { network: &shape, config: &config, anchor, initial: &initial };

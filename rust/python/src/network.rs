@@ -345,8 +345,7 @@ impl<'py> Data<'py> {
     }
 
     pub(crate) fn samples(&self, core: &Core) -> PyResult<Samples<'_>> {
-        let weight = self.weight.as_ref().map(Floats::as_slice);
-        Samples::new(core, self.x.as_slice(), self.y.as_slice(), weight).into_py()
+        self.slices().samples(core).into_py()
     }
 }
 
@@ -382,7 +381,11 @@ pub(crate) struct Slices<'a> {
     weight: Option<&'a [f32]>,
 }
 
-impl Slices<'_> {
+impl<'a> Slices<'a> {
+    pub(crate) fn samples(&self, core: &Core) -> inhabit_core::Result<Samples<'a>> {
+        Samples::new(core, self.x, self.y, self.weight)
+    }
+
     /// A bootstrap resample.
     pub(crate) fn draw(&self, core: &Core, mut generator: SplitMix64) -> Drawn {
         let (n_inputs, n_outputs) = (core.n_inputs(), core.n_outputs());

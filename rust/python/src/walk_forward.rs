@@ -212,9 +212,7 @@ pub(crate) fn walk_forward_many<'py>(
         .collect::<PyResult<_>>()?;
     let histories: Vec<History<'_>> =
         people.iter().map(Columns::history).collect::<PyResult<_>>()?;
-    for (i, history) in histories.iter().enumerate() {
-        history.check(&config).into_py().map_err(|error| of_person(py, i, error))?;
-    }
+    workers.check(&histories, |history| history.check(&config))?;
     let mut groups: Vec<Group> = (0..people.len()).map(|i| vec![i]).collect();
     groups.sort_by_key(|group| Reverse(histories[group[0]].label.len()));
     let walked = workers.run(

@@ -12,12 +12,17 @@ use std::{
     time::Duration,
 };
 
-use inhabit_core::Error;
+use inhabit_core::{Error, Result as CoreResult};
 use pyo3::{exceptions::PyOSError, prelude::*};
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
+use crate::error::IntoPyResult;
+
 /// Time between two looks at signals and two calls of `progress`.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// People whose data a worker checks before it looks for more to do.
+const AT_ONCE: usize = 64;
 
 /// The most threads that can be asked for.
 pub(crate) const MAX_WORKERS: usize = 1024;
@@ -53,6 +58,35 @@ impl<'a, 'py> Workers<'a, 'py> {
         Ok(Self { py, pool: pool.transpose()?, progress })
     }
 
+    /// Returns what `look` makes of each of `people`, in their order, without the GIL.
+    ///
+    /// # Errors
+    /// That of the first person who has one, saying whose it is.
+    pub(crate) fn check<P: Sync, T: Send>(
+        &self,
+        people: &[P],
+        look: impl Fn(&P) -> CoreResult<T> + Sync,
+    ) -> PyResult<Vec<T>> {
+        let pool = self.pool.as_ref();
+        let mut looked: Vec<Option<CoreResult<T>>> = people.iter().map(|_| None).collect();
+        let parts = people.chunks(AT_ONCE).zip(looked.chunks_mut(AT_ONCE));
+        self.py.detach(|| {
+            in_scope(pool, |scope| {
+                for (people, looked) in parts {
+                    scope.spawn(|_| {
+                        for (person, looked) in people.iter().zip(looked) {
+                            *looked = Some(look(person));
+                        }
+                    });
+                }
+            });
+        });
+        let named = |(index, one): (usize, CoreResult<T>)| {
+            one.into_py().map_err(|error| of_person(self.py, index, error))
+        };
+        looked.into_iter().flatten().enumerate().map(named).collect()
+    }
+
     /// Returns what `work` makes of each of `groups`, in their order, without the GIL.
     ///
     /// The groups are begun in their order, so the long ones belong to the front. Each worker has a `B`
@@ -72,10 +106,7 @@ impl<'a, 'py> Workers<'a, 'py> {
             None => rayon::current_num_threads(),
         };
         let queue = Queue::new(groups, threads.min(groups.len()));
-        match &self.pool {
-            Some(pool) => pool.in_place_scope(|scope| self.run_in(scope, &queue, &work)),
-            None => rayon::in_place_scope(|scope| self.run_in(scope, &queue, &work)),
-        }?;
+        in_scope(self.pool.as_ref(), |scope| self.run_in(scope, &queue, &work))?;
         queue.into_results().map_err(blame)
     }
 
@@ -113,6 +144,14 @@ impl<'a, 'py> Workers<'a, 'py> {
                 queue.stop_at(0);
             }
         }
+    }
+}
+
+/// Runs `begin`, which hands work to the threads of `pool`, and waits until all is done.
+fn in_scope<'scope, T>(pool: Option<&ThreadPool>, begin: impl FnOnce(&Scope<'scope>) -> T) -> T {
+    match pool {
+        Some(pool) => pool.in_place_scope(begin),
+        None => rayon::in_place_scope(begin),
     }
 }
 
