@@ -201,7 +201,8 @@ def test_a_first_day(home):
     )
     code, out, _ = inhabit("record", "habit_completed", "-s", "meditate")
     assert (code, out.startswith("recorded habit_completed of meditate at ")) == (0, True)
-    assert inhabit("predict")[1] == "it has happened already: meditate, habit_completed today\n"
+    happened = "it has happened already: meditate, habit_completed today\n"
+    assert inhabit("predict")[1] == inhabit("predict", "--explain")[1] == happened
     assert inhabit("decide", "--exit-code")[:2] == (11, "suppress  already done\n")
     assert inhabit("train", "--if-due")[0] == 3
     assert "learnt from" in inhabit("status")[1]

@@ -106,6 +106,7 @@ def test_event_and_row_are_the_same_thing(event):
         ({"value": float("nan")}, NonFiniteError, "finite"),
         ({"value": float("-inf")}, NonFiniteError, "finite"),
         ({"value": "much"}, EventError, "value: expected a number or none, got 'much'"),
+        ({"value": "3"}, EventError, "value: expected a number or none, got '3'"),
         ({"value": 10**400}, EventError, "value: expected a number"),
         ({"kind": ""}, EventError, "kind: expected 1 to 256"),
         ({"kind": "a\nb"}, EventError, "control characters"),

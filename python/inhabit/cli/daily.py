@@ -85,7 +85,11 @@ def record(
 @command("predict", example="inhabit predict --subject meditate")
 @subject_option()
 @click.option("--at", type=INSTANT, help="As of this time, with today's model.")
-@click.option("--explain", is_flag=True, help="Say what moves the prediction, and by how much.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say what moves the prediction, and by how much; nothing moves what is known already.",
+)
 @home_option
 def predict(
     *,
@@ -104,7 +108,9 @@ def predict(
         lines = [f"{likely}: {me.subject}, {me.question(at)}"]
         data["generation"] = me.generation
         if explain:
-            data["reasons"] = me.explain(at)
+            is_open = 1.0 - SURE < data["probability"] < SURE  # what is known has no reasons
+            data["reasons"] = me.explain(at) if is_open else {}
+        if data.get("reasons"):
             lines.append("against an average moment, in percentage points:")
             lines += [
                 f"  {100 * effect:+5.1f}  {name.replace('_', ' ')}"

@@ -98,11 +98,12 @@ class EventRow(NamedTuple):
                 )
         if value is not None:
             try:
-                value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
-            except (TypeError, ValueError, OverflowError):
+                is_finite = isfinite(value)  # takes no text, as `float` would
+            except (TypeError, OverflowError):
                 raise EventError(f"value: expected a number or none, got {value!r:.60}") from None
-            if not isfinite(value):
+            if not is_finite:
                 raise NonFiniteError(f"value: expected a finite number or none, got {value}")
+            value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
         _check_name("kind", kind)
         if subject:
             _check_name("subject", subject)
