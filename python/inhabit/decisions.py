@@ -105,10 +105,20 @@ class DecisionPolicy:
             raise ConfigError(f"explore: expected from 0 to 0.5, got {self.explore}")
         if self.max_per_day < 0:
             raise ConfigError(f"max_per_day: expected >= 0, got {self.max_per_day}")
-        if self.minimum_gap < timedelta(0):
-            raise ConfigError(f"minimum_gap: expected >= 0, got {self.minimum_gap}")
-        if self.quiet_hours is not None and self.quiet_hours[0] == self.quiet_hours[1]:
-            raise ConfigError("quiet_hours: expected two different times, or None for no quiet")
+        if not isinstance(self.minimum_gap, timedelta) or self.minimum_gap < timedelta(0):
+            raise ConfigError(f"minimum_gap: expected a timedelta >= 0, got {self.minimum_gap!r}")
+        if self.quiet_hours is not None and not _are_different_times(self.quiet_hours):
+            raise ConfigError(
+                "quiet_hours: expected two different times such as (time(22), time(7)), or None "
+                f"for no quiet, got {self.quiet_hours!r}"
+            )
+
+
+def _are_different_times(span: object) -> bool:
+    match span:
+        case (time() as start, time() as end):
+            return start != end
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

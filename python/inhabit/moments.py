@@ -167,6 +167,10 @@ class Schedule:
     day_start: time = time(4)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.times, tuple | list):
+            raise ConfigError(
+                f"times: expected times of day such as (time(4), time(15)), got {self.times!r}"
+            )
         times = tuple(self.times)
         for value in (*times, self.day_start):
             if not isinstance(value, time) or value.tzinfo is not None:

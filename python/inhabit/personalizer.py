@@ -228,7 +228,7 @@ class Personalizer:
         """
         with self._lock:
             recorded_at = self.now()
-            if occurred_at is not None and occurred_at.utcoffset() is not None:
+            if isinstance(occurred_at, datetime) and occurred_at.utcoffset() is not None:
                 recorded_at = max(recorded_at, occurred_at)
             about = self.subject if subject is None else subject
             with self._own_write():  # what is recorded now changes no label of the past
@@ -297,7 +297,15 @@ class Personalizer:
             return dict(zip(self._features.names, effects.tolist(), strict=True))
 
     def effects(self, moments: int = 40) -> dict[str, float]:
-        """Return by how much each feature moves predictions: mean size over the latest moments."""
+        """Return by how much each feature moves predictions: mean size over the latest moments.
+
+        Raises
+        ------
+        ConfigError
+            `moments` is less than 1.
+        """
+        if moments < 1:
+            raise ConfigError(f"moments: expected at least 1, got {moments}")
         with self._lock:
             table = self.samples()
             rows = range(max(len(table) - moments, 0), len(table))
@@ -447,7 +455,8 @@ class Personalizer:
         Raises
         ------
         ConfigError
-            Nothing is named, or more than one of these. Nothing is changed.
+            Nothing is named, or more than one of these, or `until` is not after `since`. Nothing is
+            changed.
         StorageError
             The rows are gone, but another process is reading and keeps SQLite from cleaning up; it
             does so when the log is opened next.
@@ -463,6 +472,8 @@ class Personalizer:
             for name, bound in (("since", since), ("until", until)):
                 if bound is not None:
                     us_from_datetime(bound, name)
+            if since is not None and until is not None and since >= until:
+                raise ConfigError(f"until: expected a time after since {since}, got {until}")
             ids = None if ids is None else tuple(ids)
             if ids == ():
                 return Forgotten(0, 0)

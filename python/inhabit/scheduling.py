@@ -127,6 +127,10 @@ requires_battery_not_low : bool
     def __post_init__(self) -> None:
         if self.interval is None and self.after_new_samples is None:
             raise ConfigError("interval: expected a time or after_new_samples, got neither")
+        for name in ("interval", "flex"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, timedelta):
+                raise ConfigError(f"{name}: expected a timedelta, got {value!r}")
         if self.interval is not None and self.interval <= timedelta(0):
             raise ConfigError(f"interval: expected a positive time, got {self.interval}")
         if self.after_new_samples is not None and self.after_new_samples < 1:

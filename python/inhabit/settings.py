@@ -84,6 +84,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if not (isinstance(self.keep, int) and self.keep >= 1):
             raise ConfigError(f"keep: expected a whole number >= 1, got {self.keep!r}")
+        for name, kind in (
+            ("once", bool),
+            ("policy", DecisionPolicy),
+            ("request", TrainingRequest),
+        ):
+            if not isinstance(value := getattr(self, name), kind):
+                raise ConfigError(f"{name}: expected a {kind.__name__}, got {value!r}")
         self.schedule()
         self.about("")
 
@@ -136,7 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         given = {name: value for name, value in changes.items() if value is not None}
         if unknown := sorted(set(given) - set(self.__struct_fields__)):
-            raise ConfigError(f"{unknown[0]}: no such setting; there are {self.__struct_fields__}")
+            known = ", ".join(self.__struct_fields__)
+            raise ConfigError(f"{unknown[0]}: there is no such setting, only {known}")
         return msgspec.structs.replace(self, **given)
 
     def consistent_policy(self) -> DecisionPolicy:

@@ -246,7 +246,10 @@ def test_nan_never_enters_a_decision(bad):
     ("explore", {"explore": math.nan}),
     ("max_per_day", {"max_per_day": -1}),
     ("minimum_gap", {"minimum_gap": timedelta(seconds=-1)}),
+    ("minimum_gap", {"minimum_gap": 3}),
     ("quiet_hours", {"quiet_hours": (time(1), time(1))}),
+    ("quiet_hours", {"quiet_hours": ("22:00", "07:00")}),
+    ("quiet_hours", {"quiet_hours": time(1)}),
 ])  # fmt: skip
 def test_bad_policies_are_named(name, arguments):
     """A setting out of range is an error that names it."""

@@ -91,6 +91,8 @@ def test_slots_are_in_the_order_of_the_local_day():
         lambda: Schedule((time(8), time(8))),
         lambda: Schedule(tuple(time(h, m) for h in range(13) for m in (0, 30))),
         lambda: Schedule((time(8, tzinfo=UTC),)),
+        lambda: Schedule("08:00"),  # type: ignore[arg-type]
+        lambda: Schedule(time(8)),  # type: ignore[arg-type]
         lambda: Schedule(("08:00",)),  # type: ignore[arg-type]
         lambda: Schedule.parse("8 o'clock"),
         lambda: Schedule.parse("08:00", day_start="late"),

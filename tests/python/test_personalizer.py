@@ -595,7 +595,8 @@ def test_bad_config_files_are_named(tmp_path, text, said):
 
 @pytest.mark.parametrize("arguments", [
     {"subject": ""}, {"subject": 5}, {"subject": "a\nb"}, {"subject": "x" * 300}, {"target": ""},
-    {"no_such_setting": 1}, {"window": "never"}, {"keep": 0},
+    {"no_such_setting": 1}, {"window": "never"}, {"keep": 0}, {"once": "no"},
+    {"policy": {"remind_below": 0.3}}, {"request": "daily"}, {"moments": "04:00"},
 ])  # fmt: skip
 def test_bad_openings(tmp_path, clock, arguments):
     """Opening with nonsense is an error."""
@@ -610,6 +611,8 @@ def test_bad_arguments_change_nothing(me, clock):
     before = me.log.count(), me.generation, me.predict()
     with pytest.raises(EventError, match="occurred_at"):
         me.record("habit_completed", occurred_at=datetime(2026, 1, 1))
+    with pytest.raises(EventError, match="occurred_at"):
+        me.record("habit_completed", occurred_at="2026-01-01")
     with pytest.raises(NonFiniteError, match="value"):
         me.record("habit_completed", value=math.nan)
     with pytest.raises(EventError, match="at"):
@@ -618,11 +621,14 @@ def test_bad_arguments_change_nothing(me, clock):
         me.predict("2026-01-01")
     with pytest.raises(ConfigError, match="deadline"):
         me.train(deadline=5)
+    with pytest.raises(ConfigError, match="moments"):
+        me.effects(0)
     for arguments in (
         {},
         {"ids": "abc"},
         {"ids": ["x"], "everything": True},
         {"since": datetime(2026, 1, 1)},
+        {"since": clock.now, "until": clock.now},
     ):
         with pytest.raises((ConfigError, EventError)):
             me.forget(**arguments)

@@ -143,6 +143,8 @@ def test_cautious_asks_for_what_platforms_ask():
 @pytest.mark.parametrize(("name", "arguments"), [
     ("interval", {"interval": timedelta(0)}),
     ("interval", {"interval": None}),
+    ("interval", {"interval": 86_400}),
+    ("flex", {"flex": 60}),
     ("after_new_samples", {"after_new_samples": 0}),
     ("minimum_new_samples", {"minimum_new_samples": -1}),
     ("flex", {"flex": timedelta(days=1)}),
