@@ -283,20 +283,17 @@ def _decisions(plt: Any, story: Story) -> str:
 def _learnt(plt: Any, story: Story) -> str:
     """Draw the effects of features beside the weights of the experts."""
     parts = [
-        (values, colour, label)
-        for values, colour, label in (
-            (story.effects, _MODEL, "moves the prediction by, on average"),
-            (story.weights, _GOOD, "weight in the mixture"),
+        (values, colour, label, title)
+        for values, colour, label, title in (
+            (story.effects, _MODEL, "moves the prediction by, on average", "Effects of features"),
+            (story.weights, _GOOD, "weight in the mixture", "Weights of experts"),
         )
         if values
     ]
-    if not parts:
-        return ""
-    longest = max(len(values) for values, _, _ in parts)
-    figure, all_axes = plt.subplots(
-        1, len(parts), figsize=(9.6, 0.7 + 0.27 * longest), squeeze=False
-    )
-    for axes, (values, colour, label) in zip(all_axes[0], parts, strict=True):
+    height = 0.7 + 0.27 * max((len(values) for values, *_ in parts), default=0)
+    drawn = []
+    for values, colour, label, title in parts:
+        figure, axes = plt.subplots(figsize=(4.8, height))
         names = sorted(values, key=lambda name: values[name])
         sizes = [values[name] for name in names]
         axes.barh([name.replace("_", " ") for name in names], sizes, color=colour, height=0.62)
@@ -307,10 +304,12 @@ def _learnt(plt: Any, story: Story) -> str:
             )  # fmt: skip
         axes.set_xlabel(label)
         axes.set_xlim(0, 1.18 * max(*sizes, 1e-9))
+        axes.xaxis.set_major_locator(plt.MaxNLocator(5))
         axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
-    return _svg(plt, figure, "Effects of features and weights of experts")
+        drawn.append(_svg(plt, figure, title))
+    return f"<div class=pair>{''.join(drawn)}</div>" if drawn else ""
 
 
 def _smooth(values: NDArray[np.float64], width: int = 7) -> NDArray[np.float64]:
@@ -426,11 +425,14 @@ dt { color: var(--muted); font-size: .82rem; }
 dd { margin: 0; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 section { padding: 1.2rem 1.3rem; margin: 1rem 0; }
 svg { width: 100%; min-width: 34rem; height: auto; display: block; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; }
+.pair svg { min-width: 0; }
 section.narrow svg { min-width: 0; max-width: 28rem; margin: 0 auto; }
 svg text { font-family: inherit !important; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .88rem; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--grid); }
+th, td { text-align: right; white-space: nowrap; padding: .3rem .6rem;
+  border-bottom: 1px solid var(--grid); }
 th { color: var(--muted); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 .scroll { overflow-x: auto; } details summary { cursor: pointer; font-weight: 600; }
 footer { color: var(--muted); font-size: .85rem; margin-top: 2rem; }

@@ -82,7 +82,7 @@ def test_no_reference_to_the_outside(text):
 
 def test_five_plots_in_the_colours_of_the_page(text):
     """Every plot is there, none has a colour of its own that would be wrong in the dark."""
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 6
     drawn = text[text.index("<svg") :]
     colours = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{3,6})", drawn))
     assert colours == set()
