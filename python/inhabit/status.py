@@ -48,6 +48,8 @@ class Training:
     def __str__(self) -> str:
         if self.outcome == "not due":
             return str(self.due)
+        if self.outcome == "unchanged" and not self.samples:
+            return "unchanged: no label has matured yet"
         done = f"{self.outcome}: generation {self.generation} from {self.samples} labels"
         scores = _scores(self.metrics)
         return f"{done} in {1000 * self.seconds:.0f} ms{f', {scores}' if scores else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 import tempfile
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,16 @@ def test_the_page_about_many_people(tmp_path, monkeypatch):
     for (user, events), walked in zip(names["people"].items(), names["walked"], strict=True):
         (row,) = names["rows_of"](user, events, file)
         assert (row.user, row.moments) == (user, len(walked.probability))
+
+
+def test_the_settings_that_are_shown_are_the_defaults(tmp_path):
+    text = (ROOT / "docs/recipes.md").read_text()
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.toml").write_text(shown)
+    settings = inhabit.Settings.load(tmp_path)
+    assert settings == inhabit.Settings()
+    names = set(tomllib.loads(shown)) - {"policy", "request"}
+    assert names == set(settings.__struct_fields__) - {"policy", "request"}
 
 
 def test_the_version_is_written_once():
