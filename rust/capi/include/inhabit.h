@@ -244,7 +244,7 @@ inhabit_status inhabit_model_learn(uint64_t *memory, size_t size, const float *x
                                    uint32_t slot, uint32_t outcome);
 
 /*
- * Take in the outcomes of up to 192 moments that became known together, such as those of one day: x
+ * Take in the outcomes of moments that became known together, such as those of one day: x
  * [rows, inputs]; slot [rows]; outcome [rows]; late [rows], 1 if other outcomes were taken in since the
  * moment, as with windows that begin only after the next moment, else 0. All are judged by what was
  * said before any of them, and count as one outcome together. One row that is not late:

@@ -5,7 +5,7 @@ use core::{ffi::c_char, mem::size_of};
 use inhabit_core::{
     checkpoint::Fault,
     generation::{self, CONFIG_LEN, Generation, MAX_WEIGHTS},
-    model::{self, MAX_TOGETHER, ModelConfig, N_EXPERTS, Outcome, Scratch},
+    model::{self, ModelConfig, N_EXPERTS, Outcome, Scratch},
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -336,9 +336,6 @@ pub unsafe extern "C" fn inhabit_model_learn(
     })
 }
 
-/// The most outcomes that [`inhabit_model_learn_together`] takes: days of 24 moments.
-const MOST_TOGETHER: usize = 8 * MAX_TOGETHER;
-
 /// Take in the outcomes of moments whose labels became known together.
 ///
 /// # Safety
@@ -356,9 +353,6 @@ pub unsafe extern "C" fn inhabit_model_learn_together(
     rows: usize,
 ) -> Status {
     answer(|| {
-        if rows > MOST_TOGETHER {
-            return Err(Status::Range);
-        }
         let mut call: Call = Call::new();
         let count = rows.checked_mul(inputs).ok_or(Status::Size)?;
         // SAFETY: the contract of the header.
@@ -379,17 +373,12 @@ pub unsafe extern "C" fn inhabit_model_learn_together(
                 if inputs != model.config().n_inputs {
                     return Err(Status::Size);
                 }
-                let nothing = Outcome { x: &[], slot: 0, positive: false, late: false };
-                let mut together = [nothing; MOST_TOGETHER];
-                for (row, stored) in together[..rows].iter_mut().enumerate() {
-                    *stored = Outcome {
-                        x: &x[row * inputs..][..inputs],
-                        slot: usize::from(slot[row]),
-                        positive: outcome[row] == 1,
-                        late: late[row] == 1,
-                    };
-                }
-                Ok(model.learn_together(&together[..rows])?)
+                Ok(model.learn_together((0..rows).map(|row| Outcome {
+                    x: &x[row * inputs..][..inputs],
+                    slot: slot[row].into(),
+                    positive: outcome[row] == 1,
+                    late: late[row] == 1,
+                }))?)
             })
         }
     })

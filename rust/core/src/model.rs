@@ -17,6 +17,8 @@
 //! logistic model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
 //! ([`EXPERTS`]), calibration (7), gate (6).
 
+use core::iter::once;
+
 use crate::{
     Loss, Optimizer, calibration,
     error::{Error, Result, check_finite, check_len, check_room, require, require_all},
@@ -431,8 +433,8 @@ impl Outcome<'_> {
     const NOTHING: Self = Self { x: &[], slot: 0, positive: false, late: false };
 }
 
-/// The most outcomes that [`Model::learn_together`] takes in at once.
-pub const MAX_TOGETHER: usize = MAX_SLOTS;
+/// The most outcomes that are judged together; more are taken in by groups of so many.
+pub(crate) const MAX_TOGETHER: usize = MAX_SLOTS;
 
 /// What was stated of a moment before its outcome.
 #[derive(Clone, Copy)]
@@ -553,7 +555,9 @@ impl<'m> Model<'m> {
     /// # Errors
     /// As [`predict`](Self::predict); nothing is then changed.
     pub fn learn(&mut self, x: &[f32], slot: usize, outcome: bool) -> Result<()> {
-        self.learn_together(&[Outcome { x, slot, positive: outcome, late: false }])
+        self.check_input(x, slot)?;
+        self.learn_all(&mut once(Outcome { x, slot, positive: outcome, late: false }));
+        Ok(())
     }
 
     /// Takes in the outcomes of moments whose labels became known together, in time order.
@@ -563,27 +567,30 @@ impl<'m> Model<'m> {
     /// A [late](Outcome::late) one sees the rates of before the last call, as its moment did: what came
     /// between is not to be had when it counts.
     /// Windows that end together tell of the same events, so `m` outcomes count as `1 / m` each.
-    /// More than [`MAX_TOGETHER`] are taken in by groups of that many.
+    /// More than 24 are taken in by groups of that many.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); nothing is then changed.
-    pub fn learn_together(&mut self, outcomes: &[Outcome<'_>]) -> Result<()> {
-        for outcome in outcomes {
+    pub fn learn_together<'a>(
+        &mut self,
+        mut outcomes: impl Iterator<Item = Outcome<'a>> + Clone,
+    ) -> Result<()> {
+        for outcome in outcomes.clone() {
             self.check_input(outcome.x, outcome.slot)?;
         }
-        self.learn_all(outcomes.iter().copied());
+        self.learn_all(&mut outcomes);
         Ok(())
     }
 
-    /// [`learn_together`](Self::learn_together) of outcomes that were checked, wherever they come from.
-    pub(crate) fn learn_all<'a>(&mut self, mut outcomes: impl Iterator<Item = Outcome<'a>>) {
+    /// [`learn_together`](Self::learn_together) of outcomes that were checked.
+    pub(crate) fn learn_all<'a>(&mut self, outcomes: &mut dyn Iterator<Item = Outcome<'a>>) {
         let mut rates_before = [0.0; rates::LEN];
         rates_before.copy_from_slice(self.view().rates);
         let mut group = [Outcome::NOTHING; MAX_TOGETHER];
         let mut learnt = false;
         loop {
             let mut n = 0;
-            for (place, outcome) in group.iter_mut().zip(&mut outcomes) {
+            for (place, outcome) in group.iter_mut().zip(&mut *outcomes) {
                 *place = outcome;
                 n += 1;
             }
@@ -599,6 +606,7 @@ impl<'m> Model<'m> {
     }
 
     /// Takes in 1 to [`MAX_TOGETHER`] outcomes that were checked.
+    #[inline(never)] // in one place it would take in a copy of all that `predict` calls
     fn learn_group(&mut self, outcomes: &[Outcome<'_>]) {
         #[allow(clippy::cast_precision_loss)]
         let part = 1.0 / outcomes.len() as f64;

@@ -121,7 +121,7 @@ pub fn walk(
             group.fill(1.0 / group.len() as f32);
         }
         if is_new {
-            model.learn_all(due().map(|i| Outcome {
+            model.learn_all(&mut due().map(|i| Outcome {
                 x: row(i),
                 slot: usize::from(history.slot[i]),
                 positive: history.label[i] == 1,

@@ -406,11 +406,10 @@ impl Model {
             }
         }
         let rows = x.as_slice().chunks_exact(self.config.n_inputs);
-        let outcomes: Vec<_> = rows
+        let outcomes = rows
             .zip(slot.iter().zip(&label).zip(&late))
-            .map(|(x, ((&slot, &label), &late))| Outcome { x, slot, positive: label == 1, late })
-            .collect();
-        self.with(|model| model.learn_together(&outcomes))
+            .map(|(x, ((&slot, &label), &late))| Outcome { x, slot, positive: label == 1, late });
+        self.with(|model| model.learn_together(outcomes))
     }
 
     fn network_input<'py>(

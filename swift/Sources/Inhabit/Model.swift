@@ -94,7 +94,7 @@ public struct Model: Sendable {
         }
     }
 
-    /// Takes in the outcomes of up to 192 moments that became known together, such as those of one day.
+    /// Takes in the outcomes of moments that became known together, such as those of one day.
     ///
     /// All are judged by what was said before any of them, and count as one outcome together.
     ///
