@@ -158,7 +158,7 @@ class Personalizer:
         StorageError
             The folder or the log cannot be opened.
         """
-        home = Path(path).expanduser() if path is not None else default_home()
+        home = _home_at(path)
         chosen = (settings or Settings.load(home)).changed(**changes)
         return cls(
             subject,
@@ -172,7 +172,7 @@ class Personalizer:
     @staticmethod
     def subjects(path: Path | str | None = None) -> tuple[str, ...]:
         """Return the subjects that a home has events about; none where there is no home yet."""
-        file = (Path(path) if path is not None else default_home()) / _LOG
+        file = _home_at(path) / _LOG
         if not file.exists():
             return ()
         with EventLog(file) as log:
@@ -726,6 +726,10 @@ class _Look:
     question: Question
     known: int
     probability: float
+
+
+def _home_at(path: Path | str | None) -> Path:
+    return default_home() if path is None else Path(path).expanduser()
 
 
 def _offset_s(now: datetime) -> int:

@@ -274,6 +274,15 @@ def test_what_concerns_all(home):
     assert "future" in run("record", "walked", "--at", "2999-01-01T00:00Z", code=2).stderr
 
 
+def test_a_home_in_the_home(home, monkeypatch):
+    """A tilde that no shell has expanded, as in a unit file, means the same to every command."""
+    monkeypatch.setenv("INHABIT_HOME", "~/habits")
+    run("record", "habit_completed", "-s", "meditate")
+    assert told("status")["home"] == str(home / "habits")
+    assert Personalizer.subjects("~/habits") == ("meditate",)
+    assert not (home / "~").exists()
+
+
 def test_decisions_about_the_past_are_not_kept(home):
     """They are made with hindsight."""
     run("record", "habit_completed", "-s", "meditate")

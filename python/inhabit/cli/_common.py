@@ -167,7 +167,9 @@ def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
         envvar="INHABIT_HOME",
-        help=f"Where events and generations live; by default {_readable(default_home())}.",
+        callback=lambda _context, _option, home: home and home.expanduser(),
+        help="Where events and generations live; by default $INHABIT_HOME, or "
+        f"{_readable(default_home())}.",
     )(function)
 
 
