@@ -1,10 +1,17 @@
 import Foundation
 import Inhabit
 
-// The code of docs/ios.md and of the documentation, compiled: PackageTests compares the texts.
+// The code of README.md, docs/ios.md and of the documentation, compiled: PackageTests compares the texts.
 
 private func scheduleReminder() {}
 private func suppressReminder() {}
+
+private func readme() async throws {
+    let me = try Personalizer.open(subject: "meditate")
+    try await me.record(.habitCompleted)
+    let decision = try await me.decide()
+    if decision.action == .remind { scheduleReminder() }
+}
 
 private func landingPage() async throws {
     let me = try Personalizer.open(subject: "meditate")

@@ -45,12 +45,13 @@ final class PackageTests: XCTestCase {
     }
 
     func testTheDocumentationShowsCodeThatCompiles() throws {
+        let readme = repository.appendingPathComponent("README.md")
         let guide = repository.appendingPathComponent("docs/ios.md")
         let landing = sources.appendingPathComponent("Inhabit.docc/Inhabit.md")
         let examples = repository.appendingPathComponent("swift/Tests/InhabitTests/Examples.swift")
         let compiled = words(try String(contentsOf: examples, encoding: .utf8))
         var count = 0
-        for document in [guide, landing] {
+        for document in [readme, guide, landing] {
             let text = try String(contentsOf: document, encoding: .utf8)
             for block in text.components(separatedBy: "```swift\n").dropFirst() {
                 let code = block.components(separatedBy: "```")[0]
