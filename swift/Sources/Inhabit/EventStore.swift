@@ -198,9 +198,13 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     @discardableResult
     public func setOutcomes(_ outcomes: [Int64: Label]) throws -> Int {
         lock.withLock {
-            let open = made.indices.filter { made[$0].outcome == nil && outcomes[made[$0].id ?? 0] != nil }
-            for index in open { made[index].outcome = outcomes[made[index].id ?? 0] }
-            return open.count
+            var joined = 0
+            for index in made.indices where made[index].outcome == nil {
+                guard let id = made[index].id, let outcome = outcomes[id] else { continue }
+                made[index].outcome = outcome
+                joined += 1
+            }
+            return joined
         }
     }
 
@@ -208,8 +212,9 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
 
     public func setFact(_ key: String, _ value: String) throws -> String {
         lock.withLock {
-            facts[key] = facts[key] ?? value
-            return facts[key] ?? value
+            let kept = facts[key] ?? value
+            facts[key] = kept
+            return kept
         }
     }
 

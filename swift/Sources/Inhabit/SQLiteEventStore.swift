@@ -24,14 +24,17 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
     public func append(_ events: [UserEvent]) throws -> Int {
         try withConnection { connection in
             try connection.transaction {
-                let before = try connection.integer("SELECT count(*) FROM events")
-                for event in events { try insert(event, into: connection) }
-                return Int(try connection.integer("SELECT count(*) FROM events") - before)
+                var added = 0
+                for event in events {
+                    if try insert(event, into: connection) { added += 1 }
+                }
+                return added
             }
         }
     }
 
-    private func insert(_ event: UserEvent, into connection: SQLiteConnection) throws {
+    /// Whether the event is new.
+    private func insert(_ event: UserEvent, into connection: SQLiteConnection) throws -> Bool {
         let subject = try number(of: event.subject, in: "subjects", connection)
         let type = try number(of: event.type.rawValue, in: "kinds", connection)
         let before = connection.totalChanges
@@ -44,13 +47,14 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
                 .text(event.id), subject, type, .integer(event.occurredAt.microseconds),
                 .integer(Int64(event.occurredAt.utcOffset)), .integer(event.recordedAt), .optional(event.value),
             ])
-        guard connection.totalChanges == before else { return }
+        guard connection.totalChanges == before else { return true }
         let same = try connection.integer(
             "SELECT (subject, kind, occurred_at_us, value) IS (?, ?, ?, ?) FROM events WHERE id = ?",
             [
                 subject, type, .integer(event.occurredAt.microseconds), .optional(event.value), .text(event.id),
             ])
         guard same == 1 else { throw InhabitError.otherEvent(event.id) }
+        return false
     }
 
     /// The number that stands for a name; a name seen for the first time is stored.
