@@ -43,6 +43,7 @@ from inhabit.events import (
 )
 from inhabit.exceptions import CheckpointError, ConfigError, ShapeError
 from inhabit.features import DEFAULT_FEATURES, FeatureSet
+from inhabit.moments import US_PER_DAY
 from inhabit.questions import SURE, Question, Questions
 from inhabit.scheduling import DeviceState, Due, is_due
 from inhabit.serving import Serving
@@ -64,7 +65,6 @@ _log = logging.getLogger(__name__)
 __all__ = ["Personalizer", "Status", "Training", "default_home"]
 
 _LOG: Final = "events.sqlite3"
-_DAY_US: Final = 86_400_000_000
 _SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 # An event this soon after a decision to remind is that reminder, told by the app.
 _SAME_REMINDER_US: Final = 15 * 60 * 1_000_000
@@ -332,7 +332,7 @@ class Personalizer:
         with self._lock:
             look = self._look(at)
             serving = self._served()
-            recent = self.log.decisions(self.subject, look.now_us - 2 * _DAY_US, look.now_us + 1)
+            recent = self.log.decisions(self.subject, look.now_us - 2 * US_PER_DAY, look.now_us + 1)
             state = PolicyState(
                 now=look.now,
                 probability=look.probability,
@@ -612,7 +612,7 @@ class Personalizer:
         """Return when reminders were given lately, decided here or told by the app."""
         decided = [d for d in recent if d.action == "remind"]
         given = [datetime_from_us(d.at_us, d.utc_offset_s) for d in decided]
-        since_us = now_us - 2 * _DAY_US
+        since_us = now_us - 2 * US_PER_DAY
         for event in self.log.events(self.subject, since_us, now_us + 1, kinds=(REMINDER_SENT,)):
             at_us = us_from_datetime(event.occurred_at)
             if not any(0 <= at_us - d.at_us <= _SAME_REMINDER_US for d in decided):

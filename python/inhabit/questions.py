@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from inhabit.features import AsOf, FeatureSet, LogSource
-from inhabit.moments import Moments, Schedule, days_around, moment_at
+from inhabit.moments import US_PER_DAY, US_PER_SECOND, Moments, Schedule, days_around, moment_at
 from inhabit.samples import Asked, Walked, asked_of_log
 from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
 from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
@@ -27,9 +27,6 @@ __all__ = ["SURE", "Question", "Questions"]
 
 SURE: Final = 0.999
 """The probability of what has happened already; of what was skipped, the rest to 1."""
-
-_SECOND_US: Final = 1_000_000
-_DAY_US: Final = 86_400 * _SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,11 +159,11 @@ class Questions:
         completed_us = self.log.local_times_us(
             self.target.kind,
             self.target.subject,
-            start_us - LOOK_BACK_DAYS * _DAY_US,
+            start_us - LOOK_BACK_DAYS * US_PER_DAY,
             start_us,
             int(moment.at_us[0]),
         )
-        return first_delays(completed_us, start_us + offset_s * _SECOND_US, end_us - start_us)
+        return first_delays(completed_us, start_us + offset_s * US_PER_SECOND, end_us - start_us)
 
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""

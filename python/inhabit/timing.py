@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from inhabit.moments import US_PER_DAY
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,7 +23,6 @@ __all__ = ["LOOK_BACK_DAYS", "first_delays", "share_to_come", "still_to_come"]
 LOOK_BACK_DAYS: Final = 64
 """How many days of completions tell the time of day."""
 
-_DAY_US: Final = 86_400_000_000
 _STRENGTH: Final = 2.0
 
 
@@ -51,9 +52,9 @@ def first_delays(
     >>> (first_delays(mornings, 0, 24 * hour) // hour).tolist()
     [8, 8, 8]
     """
-    if length_us > _DAY_US + _DAY_US // 24:  # a day with 25 hours is still a day
+    if length_us > US_PER_DAY + US_PER_DAY // 24:  # a day with 25 hours is still a day
         return np.empty(0, dtype=np.int64)
-    day, delay_us = np.divmod(np.sort(completed_us - start_us), _DAY_US)
+    day, delay_us = np.divmod(np.sort(completed_us - start_us), US_PER_DAY)
     counts = (day < 0) & (delay_us < length_us)
     day, delay_us = day[counts], delay_us[counts]
     first = np.ones(len(day), np.bool_)

@@ -7,7 +7,7 @@ import functools
 import math
 import tempfile
 from dataclasses import replace as replace_in
-from datetime import time, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
@@ -38,7 +38,7 @@ from inhabit.events import EventLog
 from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.importers.records import name_some
-from inhabit.moments import Schedule, Window
+from inhabit.moments import US_PER_DAY, Schedule, Window
 from inhabit.personalizer import Personalizer, default_home
 from inhabit.samples import samples
 from inhabit.targets import Target
@@ -57,32 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["demo", "import_", "prior", "replay", "train"]
 
 _BAD_ROWS_SHOWN: Final = 5
-_DAY_US: Final = 86_400_000_000
-
-
-class _Times(click.ParamType[tuple[time, ...]]):
-    name = "times"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(time.fromisoformat(part.strip()) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} are no times of day; write 04:00 or 04:00,15:00", param, ctx)
-
-
-class _Time(click.ParamType[time]):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, time):
-            return value
-        try:
-            return time.fromisoformat(str(value).strip())
-        except ValueError:
-            self.fail(f"{value!r} is no time of day; write 04:00", param, ctx)
-
 
 # --- import --------------------------------------------------------------------------------------
 
@@ -256,7 +230,23 @@ def _show(bar: Progress, task: TaskID, done: int, of: int) -> None:
 
 
 def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what is predicted and when: ``--target --moments --window --missing --day-start``."""
+    """Add what is predicted and when: ``--target --moments --window --missing --day-start``.
+
+    The command gets them as the `Target` ``question`` and the `Schedule` ``schedule``.
+    """
+
+    @functools.wraps(function)
+    def asked(
+        *, target: str, moments: str, window: str, missing: Any, day_start: str, **more: Any
+    ) -> Any:
+        try:
+            question = Target(kind=target, window=Window.parse(window), missing=missing)
+            schedule = Schedule.parse(moments, day_start)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        return function(question=question, schedule=schedule, **more)
+
+    with_options: Callable[..., Any] = asked
     for option in reversed(
         (
             click.option(
@@ -264,7 +254,7 @@ def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--moments",
-                type=_Times(),
+                metavar="TIMES",
                 default="04:00",
                 show_default=True,
                 help="When it is predicted.",
@@ -284,15 +274,15 @@ def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--day-start",
-                type=_Time(),
+                metavar="TIME",
                 default="04:00",
                 show_default=True,
                 help="When days begin.",
             ),
         )
     ):
-        function = option(function)
-    return function
+        with_options = option(with_options)
+    return with_options
 
 
 @command(
@@ -314,11 +304,8 @@ def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def replay(
     *,
     file: Path,
-    target: str,
-    moments: tuple[time, ...],
-    window: str,
-    missing: Any,
-    day_start: time,
+    question: Target,
+    schedule: Schedule,
     prior_name: str,
     predictions: Path | None,
     strict: bool,
@@ -336,8 +323,6 @@ def replay(
     """
     from inhabit.evaluation import replay as run, write_csv  # noqa: I001, PLC0415 - slow to import
 
-    question = Target(kind=target, window=Window.parse(window), missing=missing)
-    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start)
     prior = _prior(prior_name)
     people, report = importers.collect(importers.read_file(file), strict=strict)
     _complain(report)
@@ -383,7 +368,7 @@ def _doubt(file: Path, people: Mapping[str, EventColumns], question: Target) -> 
     if question.kind not in kinds:
         note(f"there is no {question.kind} in {file}, only {', '.join(kinds)}; see --target")
     late = sum(
-        int(np.count_nonzero(events.recorded_at_us - events.occurred_at_us > 7 * _DAY_US))
+        int(np.count_nonzero(events.recorded_at_us - events.occurred_at_us > 7 * US_PER_DAY))
         for events in people.values()
     )
     if late:
@@ -453,11 +438,8 @@ def _number(value: float, digits: int = 4) -> str:
 def prior(
     *,
     files: tuple[Path, ...],
-    target: str,
-    moments: tuple[time, ...],
-    window: str,
-    missing: Any,
-    day_start: time,
+    question: Target,
+    schedule: Schedule,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -479,8 +461,6 @@ def prior(
     from inhabit.empirical_bayes import train_prior  # noqa: PLC0415
     from inhabit.evaluation import subjects_of  # noqa: PLC0415 - slow to import
 
-    question = Target(kind=target, window=Window.parse(window), missing=missing)
-    schedule = Schedule(times=tuple(sorted(moments)), day_start=day_start)
     tables = []
     for file in files:
         people, report = importers.collect(importers.read_file(file))
