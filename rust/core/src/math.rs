@@ -196,13 +196,14 @@ pub fn power(x: f64, y: f64) -> f64 {
     if y == 1.0 { x } else { exp(y * ln(x)) }
 }
 
-/// `eˣ` per lane for `x` in [-87, 88]; the caller clamps. Relative error below 2 · 10⁻⁷.
+/// `e⁻ˣ` per lane for `x` in [-88, 87]; the caller clamps. Relative error below 2 · 10⁻⁷.
 ///
 /// # Source
 /// Argument reduction of Cody & Waite (1980); the polynomial of degree 6 of Cephes' `expf` (Moshier).
 #[inline(always)]
-fn exp_lanes<L: Lanes>(x: L) -> L {
+fn exp_of_negative_lanes<L: Lanes>(x: L) -> L {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
+    let x = L::splat(-0.0).sub(x); // only the sign, which costs a fused multiply-add nothing
     let shifted = x.mul_add(L::splat(core::f32::consts::LOG2_E), L::splat(SHIFT));
     let n = shifted.sub(L::splat(SHIFT));
     let r = n.mul_add(L::splat(-0.693_359_4), x);
@@ -220,8 +221,7 @@ fn exp_lanes<L: Lanes>(x: L) -> L {
 /// The logistic function per lane, `1 / (1 + e⁻ˣ)`; within 2 · 10⁻⁷, monotone ends 0 and 1.
 #[inline(always)]
 pub fn sigmoid_lanes<L: Lanes>(x: L) -> L {
-    let negated = L::splat(0.0).sub(x);
-    let e = exp_lanes(negated.max(L::splat(-87.0)).min(L::splat(88.0)));
+    let e = exp_of_negative_lanes(x.min(L::splat(87.0)).max(L::splat(-88.0)));
     L::splat(1.0).div(L::splat(1.0).add(e))
 }
 
@@ -254,7 +254,7 @@ pub fn tanh_lanes<L: Lanes>(x: L) -> L {
 /// Relative error below 5 · 10⁻⁷.
 #[inline(always)]
 pub fn softplus_of_negative_lanes<L: Lanes>(x: L) -> L {
-    let u = exp_lanes(L::splat(0.0).sub(x).max(L::splat(-87.0)));
+    let u = exp_of_negative_lanes(x.min(L::splat(87.0)));
     let s = u.div(L::splat(2.0).add(u));
     let s2 = s.mul(s);
     let t = L::splat(2.0 / 15.0);

@@ -10,6 +10,10 @@ use crate::{
     simd::Vectors,
 };
 
+/// A square below this one's could vanish, and with it an input that is out of reach. Weights that call for less
+/// overflow with any input, or nearly.
+const LEAST_REACH: f32 = 1e-6;
+
 /// A default network (10-16-8-1, `ReLU` or tanh, binary cross-entropy) with its weights laid out for one
 /// prediction at a time: lanes are units. The bits are those of [`Network::predict`].
 #[derive(Clone, Debug)]
@@ -22,8 +26,8 @@ pub struct Predictor {
     biases_2: [f32; 8],
     weights_3: [f32; 8],
     bias_3: f32,
-    /// The bits of a size up to which inputs cannot make a sum overflow.
-    reach: i32,
+    /// Inputs whose squares add up to at most this cannot make a sum overflow.
+    reach: f32,
 }
 
 impl Predictor {
@@ -37,7 +41,7 @@ impl Predictor {
             return Ok(None);
         }
         let mut reach = f32::MAX;
-        while reach > 0.0 && !network.cannot_overflow(largest, reach) {
+        while reach >= LEAST_REACH && !network.cannot_overflow(largest, reach) {
             reach *= 0.5;
         }
         let p = parameters;
@@ -49,7 +53,7 @@ impl Predictor {
             biases_2: [0.0; 8],
             weights_3: [0.0; 8],
             bias_3: p[320],
-            reach: reach.to_bits() as i32,
+            reach: if reach < LEAST_REACH { -1.0 } else { (reach * reach).min(f32::MAX) },
         };
         for k in 0..16 {
             predictor.biases_1[k] = p[160 + k];
@@ -117,6 +121,14 @@ pub(crate) fn predict_one<V: Vectors>(p: &Predictor, x: &[f32; 10]) -> f32 {
 
 #[inline(always)]
 fn predict_activated<V: Vectors, A: Activate>(p: &Predictor, x: &[f32; 10]) -> f32 {
+    let x = simd::one_by_one(x);
+    let mut squares = V::Half::splat(0.0);
+    for value in x {
+        let value = V::Half::splat(value);
+        squares = value.mul_add(value, squares);
+    }
+    let mut size = [0.0; 8];
+    squares.store(&mut size);
     let mut units_1 = [0.0; 16];
     let mut unit = 0;
     // Two chains at a time where a vector holds half of the units.
@@ -148,11 +160,7 @@ fn predict_activated<V: Vectors, A: Activate>(p: &Predictor, x: &[f32; 10]) -> f
     for k in 0..8 {
         z = V::One::splat(units_2[k]).mul_add(V::One::splat(p.weights_3[k]), z);
     }
-    let mut worst = 0;
-    for value in x {
-        worst = worst.max((value.to_bits() & 0x7fff_ffff) as i32);
-    }
     let mut prediction = [0.0];
     Loss::BceWithLogits.link(z).store(&mut prediction);
-    if worst <= p.reach { prediction[0] } else { f32::NAN }
+    if size[0] <= p.reach { prediction[0] } else { f32::NAN }
 }

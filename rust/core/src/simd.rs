@@ -136,6 +136,17 @@ pub(crate) fn as_floats<L: Lanes>(vectors: &mut [L]) -> &mut [f32] {
     unsafe { vectors.align_to_mut().1 }
 }
 
+/// The numbers of a row, each read by itself.
+///
+/// Whoever asks has often just written the row number by number, and the processor hands a number that is
+/// still on its way to memory only to a read of that very number. The compiler would read several at once, and
+/// they would wait until the row and all that was stored before it has arrived: as long as a prediction takes.
+#[inline(always)]
+pub(crate) fn one_by_one<const N: usize>(row: &[f32; N]) -> [f32; N] {
+    // SAFETY: a reference may be read. Volatile reads are not merged.
+    core::array::from_fn(|i| unsafe { core::ptr::read_volatile(&raw const row[i]) })
+}
+
 entry_points! {
     /// [`kernel::largest`]
     fn largest(values: &[f32]) -> f32 = kernel::largest;
@@ -353,11 +364,13 @@ pub(crate) mod x86 {
         }
         #[inline(always)]
         fn max(self, other: Self) -> Self {
-            Self(Lanes::max(self.0, other.0))
+            // SAFETY: as above.
+            Self(unsafe { _mm_cvtss_f32(_mm_max_ss(_mm_set_ss(self.0), _mm_set_ss(other.0))) })
         }
         #[inline(always)]
         fn min(self, other: Self) -> Self {
-            Self(Lanes::min(self.0, other.0))
+            // SAFETY: as above.
+            Self(unsafe { _mm_cvtss_f32(_mm_min_ss(_mm_set_ss(self.0), _mm_set_ss(other.0))) })
         }
         #[inline(always)]
         fn where_positive(self, condition: Self) -> Self {
@@ -365,7 +378,12 @@ pub(crate) mod x86 {
         }
         #[inline(always)]
         fn scale_by_shift(self, shift: Self) -> Self {
-            Self(self.0.scale_by_shift(shift.0))
+            // SAFETY: as above. Not as integers: moving there and back would take longer than the sum.
+            Self(unsafe {
+                let value = _mm_castps_si128(_mm_set_ss(self.0));
+                let shift = _mm_slli_epi32::<23>(_mm_castps_si128(_mm_set_ss(shift.0)));
+                _mm_cvtss_f32(_mm_castsi128_ps(_mm_add_epi32(value, shift)))
+            })
         }
     }
 
