@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import timeit
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 try:
@@ -21,11 +22,15 @@ UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3}
 
 
 class Case(NamedTuple):
-    """A statement to time."""
+    """A statement to time.
+
+    Where its names are given several times, with other copies of the same things, rounds take
+    turns: then no figure depends on where in memory one of them happens to be.
+    """
 
     name: str
     statement: str | Callable[[], object]
-    names: dict | None = None
+    names: dict | list[dict] | None = None
     scale: float = 1.0  # divides the time: people, rows
 
 
@@ -45,16 +50,18 @@ def measure(cases: list[Case], rounds: int, at_least_s: float = 0.003) -> dict[s
     """Return the median seconds of each case over interleaved rounds."""
     timers = []
     for case in cases:
-        timer = timeit.Timer(case.statement, globals=case.names)
-        timer.timeit(1)  # warm: compiles, caches
-        once = timer.timeit(1)
+        places = case.names if isinstance(case.names, list) else [case.names]
+        turns = [timeit.Timer(case.statement, globals=names) for names in places]
+        turns[0].timeit(1)  # warm: compiles, caches
+        once = turns[0].timeit(1)
         if once < LONG_S:
-            once = min(once, timer.timeit(1))
+            once = min(once, turns[0].timeit(1))
         number = max(1, math.ceil(at_least_s / max(once, 1e-8)))
-        timers.append((timer, number, TRIES if once < LONG_S else 1))
+        timers.append((cycle(turns), number, TRIES if once < LONG_S else 1))
     times: dict[str, list[float]] = {case.name: [] for case in cases}
     for _ in range(rounds):
-        for case, (timer, number, tries) in zip(cases, timers, strict=True):
+        for case, (turns, number, tries) in zip(cases, timers, strict=True):
+            timer = next(turns)
             for _ in range(tries):
                 before = preemptions()
                 seconds = timer.timeit(number)
