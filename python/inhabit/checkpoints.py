@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import re
-import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inhabit._native import checkpoint_decode, checkpoint_encode
+from inhabit.durable import flush, flush_folder
 from inhabit.exceptions import (
     CheckpointError,
     ConfigError,
@@ -306,7 +306,7 @@ class GenerationStore:
             for number in reversed(numbers):  # newest first: a crash in between goes halfway back
                 if number > earlier.number:
                     self._path(number).rename(self._path(number, ".rejected"))
-            _flush_folder(self.folder)
+            flush_folder(self.folder)
         return earlier
 
     def purge(self, before: int | None = None) -> None:
@@ -325,7 +325,7 @@ class GenerationStore:
                 if before is None or number < before:
                     self._path(number, kind).unlink(missing_ok=True)
             if self.folder.exists():
-                _flush_folder(self.folder)
+                flush_folder(self.folder)
 
     def _path(self, number: int, kind: str = "") -> Path:
         return self.folder / f"generation-{number:06d}.safetensors{kind}"
@@ -360,10 +360,10 @@ class GenerationStore:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                     file.flush()
-                    _flush(file.fileno())
+                    flush(file.fileno())
                 _publish(written, final)
                 written = final
-                _flush_folder(self.folder)
+                flush_folder(self.folder)
             except BaseException as error:
                 with contextlib.suppress(OSError):
                     written.unlink()
@@ -406,27 +406,6 @@ def _publish(written: Path, final: Path) -> None:
         written.replace(final)
     else:
         written.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename durable. Windows does it with the rename, and cannot open folders."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _flush(handle)
-    finally:
-        os.close(handle)
-
-
-def _flush(handle: int) -> None:
-    """Flush a file to the medium; on Apple systems `os.fsync` stops at the drive's own cache."""
-    if sys.platform == "darwin":
-        import fcntl  # noqa: PLC0415 - not on Windows
-
-        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(handle)
 
 
 # ------------------------------------------------------------------- the seed's JSON, for Swift

@@ -335,12 +335,12 @@ def test_a_disk_that_says_no_changes_nothing(
                 checkpoints.os, "fdopen", lambda *a: Refusing(fdopen(*a), OSError(code, "no"))
             )
         elif call == "fsync":
-            patch.setattr(checkpoints, "_flush", refuse)
+            patch.setattr(checkpoints, "flush", refuse)
         elif call == "rename":
             patch.setattr(Path, "hardlink_to", refuse)
             patch.setattr(Path, "replace", refuse)
         else:
-            patch.setattr(checkpoints, "_flush_folder", refuse)
+            patch.setattr(checkpoints, "flush_folder", refuse)
         with pytest.raises(StorageError) as caught:
             store.save(generation(2))
         assert caught.value.errno == code
@@ -366,7 +366,7 @@ class Refusing:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-@pytest.mark.parametrize("point", ["_flush", "_publish", "Path.unlink", "_flush_folder"])
+@pytest.mark.parametrize("point", ["flush", "_publish", "Path.unlink", "flush_folder"])
 def test_a_killed_process_leaves_something_to_load(store: GenerationStore, point: str) -> None:
     """Kill -9 between the steps of writing; the next process loads, saves and cleans up."""
     store.save(generation(1))
@@ -385,7 +385,7 @@ def test_a_killed_process_leaves_something_to_load(store: GenerationStore, point
     assert done.returncode == -signal.SIGKILL
     loaded = store.load()
     assert loaded is not None
-    assert loaded.tensors["model.state"][0] == (1.0 if point in ("_flush", "_publish") else 2.0)
+    assert loaded.tensors["model.state"][0] == (1.0 if point in ("flush", "_publish") else 2.0)
     for value in (3, 4):
         store.save(generation(value))
     assert not list(store.folder.glob("*.part"))

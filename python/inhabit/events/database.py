@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from inhabit.durable import flush, flush_folder
 from inhabit.exceptions import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -343,9 +344,10 @@ def _back_up(source: sqlite3.Connection, target: Path) -> None:
         with closing(sqlite3.connect(sibling, isolation_level=None)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it
-        _sync(sibling)
+        with sibling.open("r+b") as file:
+            flush(file.fileno())
         sibling.replace(target)
-        _sync(target.parent)
+        flush_folder(target.parent)
     finally:
         sibling.unlink(missing_ok=True)
 
@@ -353,17 +355,6 @@ def _back_up(source: sqlite3.Connection, target: Path) -> None:
 def _create_private(path: Path) -> None:
     """Create the file, if it is not there, for its owner only; SQLite would ask the umask."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
-def _sync(path: Path) -> None:
-    """Bring a file, or the entries of a folder, to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # folders cannot be opened there, and the file system journals the rename
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: str) -> None:

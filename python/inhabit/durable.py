@@ -1,0 +1,33 @@
+"""What was written is brought to the medium: after a power cut it is still there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["flush", "flush_folder"]
+
+
+def flush(handle: int) -> None:
+    """Flush a file to the medium; on Apple systems `os.fsync` stops at the drive's own cache."""
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(handle)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename durable. Windows does it with the rename, and cannot open folders."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        flush(handle)
+    finally:
+        os.close(handle)
