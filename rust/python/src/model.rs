@@ -1,6 +1,6 @@
 //! `ModelConfig`, `Prior`, `Model`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use inhabit_core::{
     Network as Shape,
@@ -305,7 +305,7 @@ impl Owned {
 #[derive(Debug)]
 pub(crate) struct Model {
     config: core::ModelConfig,
-    prior: Arc<Prior>,
+    prior: Py<Prior>,
     memory: Mutex<Owned>,
 }
 
@@ -314,12 +314,13 @@ impl Model {
     #[new]
     #[pyo3(signature = (config=None, prior=None))]
     fn new(
+        py: Python<'_>,
         config: Option<&Bound<'_, ModelConfig>>,
         prior: Option<&Bound<'_, Prior>>,
     ) -> PyResult<Self> {
-        let (config, prior) = setting(config, prior)?;
+        let (config, prior) = setting(py, config, prior)?;
         let mut memory = Owned::new(&config);
-        core::Model::new(&config, &prior.core()?, memory.view()).into_py()?;
+        core::Model::new(&config, &prior.get().core()?, memory.view()).into_py()?;
         Ok(Self::of(config, prior, memory))
     }
 
@@ -330,25 +331,26 @@ impl Model {
         config: Option<&Bound<'_, ModelConfig>>,
         prior: Option<&Bound<'_, Prior>>,
     ) -> PyResult<Self> {
+        let py = tensors.py();
         let stored = match (config, prior) {
             (None, None) if tensors.contains("model.config")? => {
-                Some(Bound::new(tensors.py(), Prior::from_tensors(tensors)?)?)
+                Some(Bound::new(py, Prior::from_tensors(tensors)?)?)
             }
             _ => None,
         };
-        let (config, prior) = setting(config, stored.as_ref().or(prior))?;
+        let (config, prior) = setting(py, config, stored.as_ref().or(prior))?;
         let mut memory = Owned {
             state: tensor(tensors, "model.state", config.n_state())?,
             champion: tensor(tensors, "model.champion", config.n_parameters())?,
             challenger: tensor(tensors, "model.challenger", config.n_parameters())?,
         };
-        core::Model::resume(&config, &prior.core()?, memory.view()).into_py()?;
+        core::Model::resume(&config, &prior.get().core()?, memory.view()).into_py()?;
         Ok(Self::of(config, prior, memory))
     }
 
     fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let memory = self.lock();
-        let tensors = self.prior.write_tensors(py, &self.config)?;
+        let tensors = self.prior.get().write_tensors(py, &self.config)?;
         tensors.set_item("model.state", PyArray1::from_slice(py, &memory.state))?;
         if self.config.n_parameters() > 0 {
             tensors.set_item("model.champion", PyArray1::from_slice(py, &memory.champion))?;
@@ -448,8 +450,8 @@ impl Model {
         self.with(|model| model.calibrate(probability))
     }
 
-    fn copy(&self) -> Self {
-        Self::of(self.config, Arc::clone(&self.prior), self.lock().clone())
+    fn copy(&self, py: Python<'_>) -> Self {
+        Self::of(self.config, self.prior.clone_ref(py), self.lock().clone())
     }
 
     #[getter]
@@ -489,7 +491,7 @@ impl Model {
 }
 
 impl Model {
-    pub(crate) fn of(config: core::ModelConfig, prior: Arc<Prior>, memory: Owned) -> Self {
+    pub(crate) fn of(config: core::ModelConfig, prior: Py<Prior>, memory: Owned) -> Self {
         Self { config, prior, memory: Mutex::new(memory) }
     }
 
@@ -501,7 +503,7 @@ impl Model {
         &self,
         act: impl FnOnce(&mut core::Model<'_>) -> inhabit_core::Result<T>,
     ) -> PyResult<T> {
-        let prior = self.prior.core()?;
+        let prior = self.prior.get().core()?;
         let mut memory = self.lock();
         let mut model = core::Model::attach(&self.config, &prior, memory.view()).into_py()?;
         act(&mut model).into_py()
@@ -516,35 +518,22 @@ impl Model {
 
 /// The configuration and the prior, with defaults for what is absent.
 pub(crate) fn setting(
+    py: Python<'_>,
     config: Option<&Bound<'_, ModelConfig>>,
     prior: Option<&Bound<'_, Prior>>,
-) -> PyResult<(core::ModelConfig, Arc<Prior>)> {
+) -> PyResult<(core::ModelConfig, Py<Prior>)> {
     let prior = match prior {
-        None => Prior::new(config, None, None, None, None)?,
-        Some(prior) => prior.get().copy(),
+        None => Py::new(py, Prior::new(config, None, None, None, None)?)?,
+        Some(prior) => prior.clone().unbind(),
     };
-    let config = match config {
-        None => prior.config,
-        Some(config) => config.get().core,
-    };
+    let theirs = prior.get().config;
+    let config = config.map_or(theirs, |config| config.get().core);
     let same = (config.n_inputs, config.rates, config.network)
-        == (prior.config.n_inputs, prior.config.rates, prior.config.network);
+        == (theirs.n_inputs, theirs.rates, theirs.network);
     if same {
-        return Ok((config, Arc::new(prior)));
+        return Ok((config, prior));
     }
     Err(ConfigError::new_err("prior: expected one for the inputs, rates and layers of config"))
-}
-
-impl Prior {
-    fn copy(&self) -> Self {
-        Self {
-            config: self.config,
-            network: self.network.clone(),
-            mean: self.mean.clone(),
-            variance: self.variance.clone(),
-            experts: self.experts.clone(),
-        }
-    }
 }
 
 fn config_or_default(config: Option<&Bound<'_, ModelConfig>>) -> PyResult<core::ModelConfig> {

@@ -1,6 +1,6 @@
 //! `walk_forward`, for one person and for many.
 
-use std::{cmp::Reverse, ops::Range, sync::Arc};
+use std::{cmp::Reverse, ops::Range};
 
 use inhabit_core::{
     Result as CoreResult,
@@ -155,7 +155,7 @@ impl WalkForward {
     fn new(
         py: Python<'_>,
         config: core::ModelConfig,
-        prior: &Arc<Prior>,
+        prior: &Py<Prior>,
         (memory, said): (Owned, Said),
     ) -> PyResult<Self> {
         let shape = [said.probability.len(), N_EXPERTS];
@@ -163,7 +163,7 @@ impl WalkForward {
             probability: PyArray1::from_vec(py, said.probability).unbind(),
             experts: PyArray1::from_vec(py, said.experts).reshape(shape)?.unbind(),
             promotions: PyArray1::from_vec(py, said.promotions).unbind(),
-            model: Py::new(py, Model::of(config, Arc::clone(prior), memory))?,
+            model: Py::new(py, Model::of(config, prior.clone_ref(py), memory))?,
         })
     }
 }
@@ -181,8 +181,8 @@ pub(crate) fn walk_forward<'py>(
     config: Option<&Bound<'py, ModelConfig>>,
     prior: Option<&Bound<'py, Prior>>,
 ) -> PyResult<WalkForward> {
-    let (config, prior) = setting(config, prior)?;
-    let start = prior.core()?;
+    let (config, prior) = setting(py, config, prior)?;
+    let start = prior.get().core()?;
     let columns = Columns::read(&config, X, label, slot, learn_at)?;
     let history = columns.history()?;
     let walked =
@@ -202,8 +202,8 @@ pub(crate) fn walk_forward_many<'py>(
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Vec<WalkForward>> {
     let workers = Workers::new(py, workers, progress)?;
-    let (config, prior) = setting(config, prior)?;
-    let start = prior.core()?;
+    let (config, prior) = setting(py, config, prior)?;
+    let start = prior.get().core()?;
     let people: Vec<Columns<'py>> = (0..)
         .zip(people.try_iter()?)
         .map(|(i, person)| {
