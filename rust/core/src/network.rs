@@ -18,8 +18,8 @@ pub const MAX_LAYERS: usize = 16;
 /// The most units a layer can have.
 pub const MAX_UNITS: usize = 4096;
 
-/// Sums that are bounded by this in exact arithmetic are finite: half of what single precision holds, so that
-/// there is room for rounding.
+/// Sums that are bounded by this in exact arithmetic are finite: half of what single precision holds, so
+/// that there is room for rounding.
 const SAFE: f64 = 0.5 * f32::MAX as f64;
 
 /// What a hidden unit does with its sum.
@@ -298,8 +298,9 @@ impl Network {
         check_finite("parameters", parameters)
     }
 
-    /// A size that no sum exceeds, infinite if it is not [`SAFE`], where parameters are at most `parameter` in size and inputs at most `x`: a sum
-    /// of `n` inputs within ±m is within ±`parameter (n m + 1)`.
+    /// A size that no sum exceeds, infinite if it is not [`SAFE`], where parameters are at most
+    /// `parameter` in size and inputs at most `x`: a sum of `n` inputs within ±m is within
+    /// ±`parameter (n m + 1)`.
     fn largest_sum(&self, parameter: f32, x: f32) -> f64 {
         let (parameter, mut size) = (f64::from(parameter), f64::from(x));
         let bounded = matches!(self.hidden, Activation::Tanh | Activation::Sigmoid);
@@ -321,8 +322,8 @@ impl Network {
         self.largest_sum(parameter, x) <= SAFE
     }
 
-    /// Refuses finite rows of `x` in which a sum overflows. `largest` and `largest_x` are the largest sizes of
-    /// `parameters` and `x`: nearly always they say that none can.
+    /// Refuses finite rows of `x` in which a sum overflows. `largest` and `largest_x` are the largest
+    /// sizes of `parameters` and `x`: nearly always they say that none can.
     ///
     /// # Errors
     /// [`Error::Overflow`].

@@ -10,8 +10,8 @@ use crate::{
     simd::Vectors,
 };
 
-/// A square below this one's could vanish, and with it an input that is out of reach. Weights that call for less
-/// overflow with any input, or nearly.
+/// A square below this one's could vanish, and with it an input that is out of reach. Weights that call
+/// for less overflow with any input, or nearly.
 const LEAST_REACH: f32 = 1e-6;
 
 /// A default network (10-16-8-1, `ReLU` or tanh, binary cross-entropy) with its weights laid out for one

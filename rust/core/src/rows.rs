@@ -15,8 +15,8 @@ pub(crate) fn scratch(network: &Network) -> usize {
 
 /// Writes the prediction of every row of `x`, or, not `linked`, its last sums `z`.
 ///
-/// Returns a size that no number of `x` exceeds, not finite if there is a NaN or an infinity; only the default
-/// shape looks.
+/// Returns a size that no number of `x` exceeds, not finite if there is a NaN or an infinity; only the
+/// default shape looks.
 #[inline(always)]
 pub(crate) fn predict<V: Vectors>(
     network: &Network,

@@ -138,9 +138,10 @@ pub(crate) fn as_floats<L: Lanes>(vectors: &mut [L]) -> &mut [f32] {
 
 /// The numbers of a row, each read by itself.
 ///
-/// Whoever asks has often just written the row number by number, and the processor hands a number that is
-/// still on its way to memory only to a read of that very number. The compiler would read several at once, and
-/// they would wait until the row and all that was stored before it has arrived: as long as a prediction takes.
+/// Whoever asks has often just written the row number by number, and the processor hands a number that
+/// is still on its way to memory only to a read of that very number. The compiler would read several at
+/// once, and they would wait until the row and all that was stored before it has arrived: as long as a
+/// prediction takes.
 #[inline(always)]
 pub(crate) fn one_by_one<const N: usize>(row: &[f32; N]) -> [f32; N] {
     // SAFETY: a reference may be read. Volatile reads are not merged.

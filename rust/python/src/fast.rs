@@ -55,10 +55,11 @@ struct Numpy {
 ///
 /// For many arrays: they tend to be views of one, and each new guard is compared with all others of it.
 pub(crate) fn unguarded<'a>(array: &'a Bound<'_, PyArrayDyn<f32>>) -> &'a [f32] {
-    // SAFETY: whoever holds the slice holds the array, and numpy neither frees nor moves the numbers of an array
-    // that somebody holds. Nothing of ours writes to them. Python code in another thread can, as it can while numpy
-    // computes without the GIL: then old numbers are mixed with new ones. Any bits are a number, none of them becomes
-    // an index or a length, and what comes of a training is checked for being finite after each epoch.
+    // SAFETY: whoever holds the slice holds the array, and numpy neither frees nor moves the numbers of
+    // an array that somebody holds. Nothing of ours writes to them. Python code in another thread can,
+    // as it can while numpy computes without the GIL: then old numbers are mixed with new ones. Any bits
+    // are a number, none of them becomes an index or a length, and what comes of a training is checked
+    // for being finite after each epoch.
     unsafe { array.as_slice() }.unwrap_or(&[])
 }
 
