@@ -59,7 +59,8 @@ def life(events: int, days: int) -> Iterator[EventRow]:
     first_us = us_from_datetime(LAST_DAY) - days * DAY_US
     for day in range(days):
         day_us = first_us + day * DAY_US
-        offset_s = 7_200 if 86 <= day % 365 < 300 else 3_600  # daylight saving
+        in_summer = 86 <= (day - days) % 365 < 300
+        offset_s = 7_200 if in_summer else 3_600  # any life ends in winter, where the clock is
         times = np.sort(random.integers(5 * DAY_US // 24, 22 * DAY_US // 24, events // days))
         for number, time_us in enumerate(times.tolist()):
             at_us = day_us + time_us
