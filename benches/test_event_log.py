@@ -76,7 +76,7 @@ def test_columns_of_today(benchmark, log_of, count):
 def test_occurrences_of_the_habit(benchmark, log_of, size, count):
     log, now_us = log_of(count), us_from_datetime(NOW)
     found = benchmark(
-        log.occurrences, "habit_completed", ("meditate",), now_us - 128 * DAY_US, now_us
+        log.occurrences, "habit_completed", ("meditate",), [(now_us - 128 * DAY_US, now_us)], now_us
     )
     assert len(found[0]) == min(128, size(count) // 30)
 

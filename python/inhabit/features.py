@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from inhabit.moments import (
     days_around,
     moments_between,
 )
-from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
+from inhabit.targets import NEVER_US, Evidence, Happenings, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,11 +71,15 @@ class Source(Protocol):
     """Where the events of a kind come from: columns in memory, or a log on disk."""
 
     def happenings(
-        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+        self,
+        kind: str | None,
+        subjects: tuple[str, ...],
+        since_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> Happenings:
-        """Return (at least) the events of a kind that occurred from `since_us` on.
+        """Return (at least) the events of a kind, about one of the subjects, in spans of time.
 
-        Those about one of the subjects, recorded before `before_us`.
+        Those that occurred from `since_us` to before `until_us`, both ascending. Of no kind, none.
         """
         ...
 
@@ -87,36 +91,95 @@ class ColumnsSource:
     events: EventColumns
 
     def happenings(
-        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+        self,
+        kind: str | None,
+        subjects: tuple[str, ...],
+        since_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> Happenings:
         """See `Source`."""
-        del since_us, before_us  # everything is here
-        return Happenings.of_columns(self.events, kind, subjects)
+        del since_us, until_us  # everything is here
+        if kind is None:
+            return Happenings.none()
+        events = self.events
+        which = events.is_kind(kind) & events.is_subject(*subjects)
+        return Happenings.seen(
+            events.occurred_at_us[which],
+            events.recorded_at_us[which],
+            events.utc_offset_s[which].astype(np.int64),
+            events.value[which],
+        )
+
+
+class Calendar(NamedTuple):
+    """The moments of a schedule in some local days, and enough before them for their history.
+
+    Attributes
+    ----------
+    clock : LocalClock
+        In force from the first of these moments on.
+    windows : Moments
+    days : tuple of int
+        The first and the last local day (ordinals).
+    until_us : int
+        As of which instant it still is the same, as far as the log tells.
+    earliest : EventRow or None
+        An event known before the first of these moments: which one came first, none of them can
+        tell. None near the beginning of a log.
+    """
+
+    clock: LocalClock
+    windows: Moments
+    days: tuple[int, int]
+    until_us: int
+    earliest: EventRow | None
+
+    def holds(self, days: tuple[int, int], as_of_us: int) -> bool:
+        """Return whether it is that of some local days as of a later instant, too."""
+        return self.days[0] <= days[0] and days[1] <= self.days[1] and as_of_us <= self.until_us
 
 
 @dataclass(frozen=True)
 class LogSource:
-    """A log on disk, as it was known just before an instant: no more is read than is asked for."""
+    """A log on disk, as it was known just before an instant: no more is read than is asked for.
+
+    Parameters
+    ----------
+    earliest : EventRow, optional
+        What serves as the first event, see `Calendar`.
+    """
 
     log: EventLog
     target: Target
     before_us: int
+    earliest: EventRow | None = None
 
     def happenings(
-        self, kind: str, subjects: tuple[str, ...], since_us: int, before_us: int = NEVER_US
+        self,
+        kind: str | None,
+        subjects: tuple[str, ...],
+        since_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> Happenings:
         """See `Source`."""
-        before_us = min(before_us, self.before_us)
-        return Happenings.seen(*self.log.occurrences(kind, subjects, since_us, before_us))
+        spans: list[tuple[int, int]] = []  # what lies between them is not read
+        for since, until in zip(since_us.tolist(), until_us.tolist(), strict=True):
+            if spans and since <= spans[-1][1]:
+                spans[-1] = spans[-1][0], until
+            elif since < until:
+                spans.append((since, until))
+        if kind is None or not spans:
+            return Happenings.none()
+        return Happenings.seen(*self.log.occurrences(kind, subjects, spans, self.before_us))
 
     @cached_property
     def first(self) -> EventRow | None:
         """The event about the target's subject or none that occurred first."""
-        return self.log.first_row(self.target.subject, self.before_us)
+        return self.earliest or self.log.first_row(self.target.subject, self.before_us)
 
-    def windows(
+    def calendar(
         self, schedule: Schedule, days: tuple[int, int], here: tuple[int, int] | None = None
-    ) -> tuple[LocalClock, Moments]:
+    ) -> Calendar:
         """Return the moments of local days, and `HISTORY` before them whose windows had closed.
 
         Parameters
@@ -125,23 +188,28 @@ class LogSource:
             The first and the last local day (ordinals).
         here : tuple of (at_us, utc_offset_s), optional
             The device itself tells the offset at an instant.
-
-        Returns
-        -------
-        clock : LocalClock
-            In force from the first of these moments on.
-        windows : Moments
         """
         target, (first_day, last_day) = self.target, days
         begins_us = schedule.starts_us(first_day) - US_PER_DAY  # nobody's day begins earlier
         reach = HISTORY // len(schedule.times) + 1
         reach += (target.window.duration_us + target.grace_us) // US_PER_DAY + MARGIN_DAYS
         while True:
-            clock = LocalClock.of_log(self.log, schedule, first_day - reach, self.before_us, here)
+            # No local time of a day can have come `MARGIN_DAYS` before it.
+            since_us = schedule.starts_us(first_day - reach - MARGIN_DAYS)
+            changes = self.log.offset_changes(since_us, NEVER_US)
+            known = [change for change in changes if change[0] < self.before_us]
+            if here is None:
+                clock = LocalClock.of_changes(known or [(0, 0)])
+            else:
+                clock = LocalClock.of_changes(known or [(0, here[1])]).with_now(*here)
             windows = moments_between(clock, schedule, target.window, first_day - reach, last_day)
-            closed_us = windows.window_end_us + target.grace_us
-            if closed_us.searchsorted(begins_us, side="right") >= HISTORY:
-                return clock, windows
+            closed = windows.window_end_us.searchsorted(begins_us - target.grace_us, side="right")
+            if closed >= HISTORY:
+                until_us = changes[len(known)][0] if len(known) < len(changes) else NEVER_US
+                first = self.first
+                known_before = first is not None and first.recorded_at_us < windows.at_us[0]
+                earliest = first if known_before else None
+                return Calendar(clock, windows, days, until_us, earliest)
             reach *= 2  # the clock jumped over so many moments
 
 
@@ -192,7 +260,8 @@ class AsOf:
         self._source = source
         self.windows = windows
         self._began_us = began_us
-        self._read_already: dict[tuple[str, tuple[str, ...], int, int], Happenings] = {}
+        self._read_already: dict[tuple[str, bytes], Happenings] = {}
+        self._happened, self._happened_since_us = Happenings.none(), NEVER_US
 
     @classmethod
     def of_columns(
@@ -220,87 +289,103 @@ class AsOf:
 
     # -- the history of the target --
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int8]:
         """Labels (1, 0) of the history, shape (n, HISTORY); -1 beyond its end."""
-        return self._history.labels
+        positive, known = self._history.answers.view(np.int8)
+        labels: NDArray[np.int8] = positive + known - np.int8(1)
+        return labels
 
-    @cached_property
+    @property
     def positive(self) -> NDArray[np.bool_]:
         """Which labels of the history are positive, shape (n, HISTORY)."""
-        positive: NDArray[np.bool_] = self.labels == POSITIVE
+        positive: NDArray[np.bool_] = self._history.answers[0]
         return positive
 
-    @cached_property
+    @property
     def known(self) -> NDArray[np.bool_]:
         """Which labels there are, shape (n, HISTORY): false beyond the end of the history."""
-        known: NDArray[np.bool_] = self.labels != UNKNOWN
+        known: NDArray[np.bool_] = self._history.answers[1]
         return known
 
     @cached_property
     def same_slot(self) -> NDArray[np.bool_]:
         """Which windows of the history belong to the moment's slot, shape (n, HISTORY)."""
-        slot = self._of_history(self.windows.slot)
-        same: NDArray[np.bool_] = slot == self.moments.slot[:, None]
+        same: NDArray[np.bool_] = self._history.slot == self.moments.slot[:, None]
         return same
 
     @cached_property
     def same_weekday(self) -> NDArray[np.bool_]:
         """Which windows of the history opened on the moment's weekday, shape (n, HISTORY)."""
-        weekday = self._of_history(self.windows.weekday.astype(np.int8))
-        same: NDArray[np.bool_] = weekday == self.moments.weekday[:, None].astype(np.int8)
+        days, week = self.days_ago, np.int32(7)
+        same: NDArray[np.bool_] = days // week * week == days  # quicker than a remainder
         return same
 
     @cached_property
     def days_ago(self) -> NDArray[np.int32]:
         """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
-        opened = self._of_history(self.windows.day.astype(np.int32))
-        days: NDArray[np.int32] = self.moments.day[:, None].astype(np.int32) - opened
+        days: NDArray[np.int32] = self.moments.day[:, None].astype(np.int32) - self._history.day
         return days
 
     @cached_property
     def long_rate(self) -> NDArray[np.float64]:
         """``(s + 1) / (n + 2)``, `s` positive of the `n` labels of the history, shape (n,)."""
-        return (count(self.positive) + 1) / (count(self.known) + 2)
+        positive, known = self.tally(self.known)
+        rate: NDArray[np.float64] = (positive + 1) / (known + 2)
+        return rate
+
+    def tally(self, which: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how many labels are positive, and how many there are, among some windows.
+
+        Parameters
+        ----------
+        which : ndarray of bool, shape (n, HISTORY)
+            Windows of the history.
+
+        Returns
+        -------
+        positive, known : ndarray of int64, shape (n,)
+        """
+        positive, known = count(which & self._history.answers)
+        return positive, known
 
     @cached_property
     def evidence(self) -> Evidence:
         """What is known about the windows of the schedule, and since when."""
-        windows, about = self.windows, (self.target.subject,)
+        windows = self.windows
         opened_us = np.minimum(windows.window_start_us, windows.day_start_us)
         since_us = int(opened_us.min(initial=NEVER_US))
         return Evidence.gather(
             self.target,
-            self._read(self.target.kind, about, since_us),
-            self._read(self.target.skip_kind, about, since_us),
+            self.happened(since_us),
+            self._own(self.target.skip_kind, since_us),
             windows.window_start_us,
             windows.window_end_us,
             windows.day_start_us,
         )
 
+    def happened(self, since_us: int) -> Happenings:
+        """Return (at least) the events of the target that occurred from an instant on."""
+        if since_us < self._happened_since_us:
+            self._happened_since_us = since_us
+            self._happened = self._own(self.target.kind, since_us)
+        return self._happened
+
     @cached_property
     def _history(self) -> _History:
-        evidence, at_us = self.evidence, self.moments.at_us
+        windows, evidence, at_us = self.windows, self.evidence, self.moments.at_us
         # Open windows stay out: what is known of them early is only ever "yes".
         closed = evidence.matures_at_us.searchsorted(at_us, side="right")
-        begun = self.windows.window_end_us.searchsorted(self._began_us, side="right")
+        begun = windows.window_end_us.searchsorted(self._began_us, side="right")
         # In terms of rows: from which moment on each answer is known.
-        positive_from, negative_from = (
-            at_us.searchsorted(from_us).astype(np.int32) for from_us in evidence[:2]
-        )
+        positive_from = at_us.searchsorted(evidence.positive_from_us)
+        negative_from = at_us.searchsorted(evidence.negative_from_us)
         known_from = np.minimum(positive_from, negative_from)
-        row = np.arange(len(self), dtype=np.int32)[:, None]
-        known = _before(known_from, closed) <= row
-        known &= (closed - begun)[:, None] >= _LAGS
-        positive = _before(positive_from, closed) <= row
-        positive &= known
-        labels = positive.view(np.int8) + known.view(np.int8) - np.int8(1)
-        return _History(closed, labels).compressed()
-
-    def _of_history(self, column: NDArray[Any]) -> NDArray[Any]:
-        values = _before(column, self._history.closed)
-        order = self._history.order
-        return values if order is None else np.take_along_axis(values, order, axis=1)
+        past = _before(closed, positive_from, known_from, windows.slot, windows.day)
+        answers = past[:2] <= np.arange(len(self), dtype=np.int32)[:, None]
+        answers &= (closed - begun)[:, None] >= _LAGS
+        answers[0] &= answers[1]
+        return _History(answers, *past[2:]).compressed()
 
     # -- other events, about the target's subject or none --
 
@@ -324,7 +409,7 @@ class AsOf:
         """
         at_us = self.moments.at_us
         since_us = at_us - within // _MICROSECOND
-        events = self._read_about(kind, since_us)
+        events = self._about(kind, since_us)
         # In the order in which events become visible: the latest occurrence so far.
         order = np.argsort(events.visible_from_us, kind="stable")
         latest = np.append(-1, np.maximum.accumulate(order))
@@ -335,7 +420,7 @@ class AsOf:
         return np.where(found, at_us - occurred_at_us, -1), np.where(found, value, np.nan)
 
     def _count_since(self, kind: str, since_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        events = self._read_about(kind, since_us)
+        events = self._about(kind, since_us)
         if not len(events.occurred_at_us):
             return np.zeros(len(self), np.int64)
         # An event counts for the moments from its recording to the last that reaches back to it.
@@ -348,57 +433,59 @@ class AsOf:
 
     # -- reading --
 
-    def _read_about(self, kind: str, since_us: NDArray[np.int64]) -> Happenings:
-        subjects = tuple(dict.fromkeys((self.target.subject, "")))
-        last_us = int(self.moments.at_us.max(initial=0))  # what came later, no moment saw
-        return self._read(kind, subjects, int(since_us.min(initial=NEVER_US)), last_us)
-
-    def _read(
-        self,
-        kind: str | None,
-        subjects: tuple[str, ...],
-        since_us: int,
-        before_us: int = NEVER_US,
-    ) -> Happenings:
-        if kind is None:
-            return Happenings.none()
-        key = kind, subjects, since_us, before_us
+    def _about(self, kind: str, since_us: NDArray[np.int64]) -> Happenings:
+        """Return (at least) what occurred between instants and the moments."""
+        key = kind, since_us.tobytes()
         if key not in self._read_already:
-            self._read_already[key] = self._source.happenings(*key)
+            subjects = tuple(dict.fromkeys((self.target.subject, "")))
+            at_us = self.moments.at_us
+            self._read_already[key] = self._source.happenings(kind, subjects, since_us, at_us)
         return self._read_already[key]
 
+    def _own(self, kind: str | None, since_us: int) -> Happenings:
+        """Return (at least) what occurred from an instant on, about the target's subject alone."""
+        since, until = np.array([[since_us], [NEVER_US]])
+        return self._source.happenings(kind, (self.target.subject,), since, until)
 
-@dataclass(frozen=True)
-class _History:
-    """Labels of the windows closed before each moment.
 
-    `closed` counts those windows, shape (n,); `order` is what brings those with a label to the
-    front, shape (n, HISTORY), or None where they are there already.
+class _History(NamedTuple):
+    """The windows closed before each moment, the latest first.
+
+    `answers` are which labels are positive and which there are, shape (2, n, HISTORY).
     """
 
-    closed: NDArray[np.intp]
-    labels: NDArray[np.int8]
-    order: NDArray[np.intp] | None = None
+    answers: NDArray[np.bool_]
+    slot: NDArray[np.int32]
+    day: NDArray[np.int32]
 
     def compressed(self) -> _History:
         """Return the history without the windows that have no label: they do not age the others."""
-        unknown = self.labels == UNKNOWN
-        if not (unknown[:, :-1] & ~unknown[:, 1:]).any():
+        known = self.answers[1]
+        if not (known[:, 1:] > known[:, :-1]).any():
             return self
-        order = np.argsort(unknown, axis=1, kind="stable")
-        return _History(self.closed, np.take_along_axis(self.labels, order, axis=1), order)
+        order = np.argsort(~known, axis=1, kind="stable")
+        answers = np.take_along_axis(self.answers, order[None], axis=2)
+        slot, day = (np.take_along_axis(column, order, axis=1) for column in self[1:])
+        return _History(answers, slot, day)
 
 
 _LAGS: Final = np.arange(1, HISTORY + 1)
 
 
-def _before(column: NDArray[Any], position: NDArray[np.intp]) -> NDArray[Any]:
-    """Return the `HISTORY` elements before each position, the nearest first, shape (n, HISTORY)."""
-    padded = np.concatenate((np.zeros(HISTORY, column.dtype), column))
+def _before(position: NDArray[np.intp], *columns: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the `HISTORY` elements before each position, the nearest first.
+
+    Of each of k columns: shape (k, n, HISTORY).
+    """
+    size = len(columns[0])
+    padded = np.zeros((len(columns), HISTORY + size), np.int32)
+    for row, column in zip(padded, columns, strict=True):
+        row[HISTORY:] = column
     # All runs of HISTORY elements, without copying them; then those that end at the positions.
-    shape = len(column) + 1, HISTORY
-    runs: NDArray[Any] = np.ndarray(shape, column.dtype, padded, strides=2 * padded.strides)
-    return runs[position, ::-1]
+    shape = len(columns), size + 1, HISTORY
+    strides = *padded.strides, padded.itemsize
+    runs: NDArray[np.int32] = np.ndarray(shape, np.int32, padded, strides=strides)
+    return runs[:, position, ::-1]
 
 
 def _began_us_of_log(source: LogSource, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -425,9 +512,9 @@ def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return how many are true along the history, shape (n, k) to (n,)."""
-    assert which.shape[1] <= HISTORY  # fits the counter
-    number: NDArray[np.uint8] = np.add.reduce(which.view(np.uint8), axis=1, dtype=np.uint8)
+    """Return how many are true along the history, shape (..., k) to (...)."""
+    assert which.shape[-1] <= HISTORY  # fits the counter
+    number: NDArray[np.uint8] = np.add.reduce(which.view(np.uint8), axis=-1, dtype=np.uint8)
     return number.astype(np.int64)
 
 
@@ -621,8 +708,8 @@ def current_streak(asof: AsOf) -> NDArray[np.float64]:
 @feature(rate=True)
 def completion_rate_30d(asof: AsOf) -> NDArray[np.float64]:
     """``(s + 1) / (n + 2)``: `s` positive of `n` windows of the last 30 local days and today."""
-    recent = asof.days_ago <= 30
-    return (count(recent & asof.positive) + 1) / (count(recent & asof.known) + 2)
+    positive, known = asof.tally(asof.days_ago <= 30)
+    return (positive + 1) / (known + 2)
 
 
 app_launches_today = times_today(APP_OPENED, 3, name="app_launches_today")
@@ -665,7 +752,7 @@ def after_last_rate(asof: AsOf) -> NDArray[np.float64]:
 
     `n` such windows, `s` of them positive, long rate `r`.
     """
-    after_same = (asof.labels[:, 1:] == asof.labels[:, :1]) & asof.known[:, 1:]
+    after_same = (asof.positive[:, 1:] == asof.positive[:, :1]) & asof.known[:, 1:]
     positive = count(after_same & asof.positive[:, :-1])
     return (positive + 3 * asof.long_rate) / (count(after_same) + 3)
 
@@ -678,7 +765,7 @@ def weekend(asof: AsOf) -> NDArray[np.float64]:
 
 def _shrunk_rate(asof: AsOf, alike: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:
     """Return the rate over the windows that are alike, as if `strength` more had the long rate."""
-    positive, known = count(alike & asof.positive), count(alike & asof.known)
+    positive, known = asof.tally(alike)
     return (positive + strength * asof.long_rate) / (known + strength)
 
 

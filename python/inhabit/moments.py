@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns, EventLog
+    from inhabit.events import EventColumns
 
 __all__ = [
     "NEXT_DAY",
@@ -255,29 +256,9 @@ class LocalClock:
         return cls(recorded_at[changed], offset[changed])
 
     @classmethod
-    def of_log(
-        cls,
-        log: EventLog,
-        schedule: Schedule,
-        first_day: int,
-        until_us: int,
-        here: tuple[int, int] | None = None,
-    ) -> LocalClock:
-        """Return the clock of a log from a local day on, as known at an instant.
-
-        What it tells of that day and later is what the clock of all events tells: no local time of
-        that day can have come `MARGIN_DAYS` before it. `here` is as for `with_now`.
-        """
-        since_us = schedule.starts_us(first_day - MARGIN_DAYS)
-        changes = log.offset_changes(since_us, until_us)
-        if here is not None:
-            return cls.of_changes(changes).with_now(*here)
-        return cls.of_changes(changes) if changes else cls.fixed()
-
-    @classmethod
     def of_changes(cls, changes: Sequence[tuple[int, int]]) -> LocalClock:
         """Return the clock of (changed_at_us, utc_offset_s), as `EventLog.offset_changes` says."""
-        columns = np.array(changes, np.int64).reshape(-1, 2)
+        columns = np.array(changes, np.int64)
         return cls(columns[:, 0], columns[:, 1])
 
     @classmethod
@@ -315,14 +296,16 @@ class LocalClock:
         """
         offset_us = self.utc_offset_s * US_PER_SECOND
         segment = self._furthest_local_us.searchsorted(local_us, side="left")
-        at_us = local_us - offset_us[segment]
-        return np.where(segment == 0, at_us, np.maximum(at_us, self.changed_at_us[segment] + 1))
+        begins_us = self.changed_at_us + 1
+        begins_us[0] = -_FOREVER
+        at_us: NDArray[np.int64] = np.maximum(local_us - offset_us[segment], begins_us[segment])
+        return at_us
 
     @cached_property
     def _furthest_local_us(self) -> NDArray[np.int64]:
-        """The latest local time shown by the end of each segment."""
+        """The latest local time shown by the end of each segment but the last."""
         ends = self.changed_at_us[1:] + self.utc_offset_s[:-1] * US_PER_SECOND
-        return np.maximum.accumulate(np.append(ends, _FOREVER))
+        return np.maximum.accumulate(ends)
 
 
 @dataclass(frozen=True)
@@ -357,7 +340,7 @@ class Moments:
         return len(self.at_us)
 
     def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Moments:
-        return Moments(*(getattr(self, column)[rows] for column in _COLUMNS))
+        return Moments(*[column[rows] for column in _columns(self)])
 
     @property
     def weekday(self) -> NDArray[np.int64]:
@@ -375,7 +358,7 @@ class Moments:
         return (self.at_us + self.utc_offset_s * np.int64(US_PER_SECOND)) % US_PER_DAY
 
 
-_COLUMNS: Final = tuple(column.name for column in fields(Moments))
+_columns: Final = attrgetter(*(column.name for column in fields(Moments)))
 
 
 def moments_between(
@@ -387,8 +370,9 @@ def moments_between(
     out, too, when the jump ends its local day.
     """
     # One day more than asked for, so that the last moment has a successor; its window needs two.
-    days = np.arange(first_day, last_day + 4, dtype=np.int64)
-    bounds = clock.first_instant(schedule.starts_us(days)[:, None] + schedule.bounds_us)
+    first_us, after_us = schedule.starts_us(first_day), schedule.starts_us(last_day + 4)
+    days = np.arange(first_us, after_us, US_PER_DAY, dtype=np.int64)
+    bounds = clock.first_instant(days[:, None] + schedule.bounds_us)
     starts, at_us, following = bounds[:, 0], bounds[:-2, 1:-1], bounds[:-2, 2:]
     index, slot = (at_us < following).nonzero()
     at_us = at_us[index, slot]
@@ -397,7 +381,7 @@ def moments_between(
         at_us=at_us,
         utc_offset_s=clock.offset_at(at_us),
         slot=slot.astype(np.uint8),
-        day=days[index],
+        day=first_day + index,
         day_start_us=starts[index],
         window_start_us=window_start_us,
         window_end_us=window_end_us,

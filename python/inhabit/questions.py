@@ -15,13 +15,14 @@ import numpy as np
 from inhabit.features import AsOf, FeatureSet, LogSource
 from inhabit.moments import US_PER_DAY, US_PER_SECOND, Moments, Schedule, days_around, moment_at
 from inhabit.samples import Asked, Walked, asked_of_log
-from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Happenings, Target
+from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Target
 from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inhabit.events import EventLog
+    from inhabit.features import Calendar
 
 __all__ = ["SURE", "Question", "Questions"]
 
@@ -100,13 +101,16 @@ class Questions:
         self.schedule = schedule
         self.feature_set = feature_set
 
-    def asked(self, now_us: int, walked: Walked | None = None) -> Asked:
+    def asked(
+        self, now_us: int, walked: Walked | None = None, calendar: Calendar | None = None
+    ) -> Asked:
         """Return the earlier questions, and the one that is asked now, as samples.
 
-        All of them, or those whose labels had not matured when a walk ended.
+        All of them, or those whose labels had not matured when a walk ended. `calendar` is as for
+        `asked_of_log`.
         """
         about = self.target, self.schedule, self.feature_set
-        return asked_of_log(self.log, *about, as_of_us=now_us + 1, walked=walked)
+        return asked_of_log(self.log, *about, as_of_us=now_us + 1, walked=walked, calendar=calendar)
 
     def open_at(self, now_us: int, offset_s: int, asked: Asked | None = None) -> Question:
         """Return the question that is open at an instant; `asked` may hold it already.
@@ -117,27 +121,38 @@ class Questions:
             moment = asked.samples.moments[-1:]
             until_us = min(int(moment.window_end_us[0]), asked.next_us)
             if moment.at_us[0] <= now_us < until_us:
-                return self._question(moment, until_us, offset_s, asked.samples.features[-1])
+                x = asked.samples.features[-1]
+                return self._question(asked.asof, moment, until_us, offset_s, x)
         here, source = (now_us, offset_s), LogSource(self.log, self.target, now_us)
         days = days_around(self.schedule, self.target.window, now_us, now_us)
-        clock, windows = source.windows(self.schedule, days, here)
+        clock, windows, *_ = source.calendar(self.schedule, days, here)
         following = int(np.searchsorted(windows.at_us, now_us, side="right"))
         moment = windows[following - 1 : following]
         until_us = int(min(moment.window_end_us[0], windows.at_us[following]))
         if until_us <= now_us:  # between two windows a question of its own is asked, now
             moment = moment_at(clock, self.schedule, self.target.window, *here)
         asof = AsOf.of_log(source, moment, windows)
-        return self._question(moment, until_us, offset_s, self.feature_set.compute(asof)[0])
+        x = self.feature_set.compute(asof)[0]
+        return self._question(asof, moment, until_us, offset_s, x)
 
+    @staticmethod
     def _question(
-        self, moment: Moments, until_us: int, offset_s: int, x: NDArray[np.float32]
+        asof: AsOf, moment: Moments, until_us: int, offset_s: int, x: NDArray[np.float32]
     ) -> Question:
+        """Return the question of a moment, with when the target used to occur, as known then."""
+        start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
+        since_us = start_us - LOOK_BACK_DAYS * US_PER_DAY
+        happened = asof.happened(since_us)
+        known = happened.occurred_at_us >= since_us
+        known &= happened.visible_from_us <= moment.at_us
+        local_us = happened.occurred_at_us + happened.utc_offset_s * US_PER_SECOND
+        start_local_us = start_us + offset_s * US_PER_SECOND
         return Question(
             moment=moment,
             until_us=until_us,
             offset_s=offset_s,
             x=x,
-            delays_us=self._delays_us(moment, offset_s),
+            delays_us=first_delays(local_us[known], start_local_us, end_us - start_us),
         )
 
     def known(self, question: Question, now_us: int) -> int:
@@ -153,25 +168,12 @@ class Questions:
         """Return what came of windows that are closed."""
         return self._evidence(start_us, end_us).labels(now_us)
 
-    def _delays_us(self, moment: Moments, offset_s: int) -> NDArray[np.int64]:
-        """Return when in such windows the target used to occur, as known at the moment."""
-        start_us, end_us = int(moment.window_start_us[0]), int(moment.window_end_us[0])
-        completed_us = self.log.local_times_us(
-            self.target.kind,
-            self.target.subject,
-            start_us - LOOK_BACK_DAYS * US_PER_DAY,
-            start_us,
-            int(moment.at_us[0]),
-        )
-        return first_delays(completed_us, start_us + offset_s * US_PER_SECOND, end_us - start_us)
-
     def _evidence(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> Evidence:
         """Return what the log tells about windows."""
         target, source = self.target, LogSource(self.log, self.target, NEVER_US)
+        spans = np.sort(start_us), np.sort(end_us)  # together they cover what the windows do
         happened, skipped = (
-            source.happenings(kind, (target.subject,), int(start_us.min()))
-            if kind is not None
-            else Happenings.none()
+            source.happenings(kind, (target.subject,), *spans)
             for kind in (target.kind, target.skip_kind)
         )
         return Evidence.gather(target, happened, skipped, start_us, end_us)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from inhabit.features import DEFAULT_FEATURES, AsOf, FeatureSet, LogSource
+from inhabit.features import DEFAULT_FEATURES, AsOf, Calendar, FeatureSet, LogSource
 from inhabit.moments import Moments, Schedule, days_around, moments_of_log
 from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN, Evidence, Target
 
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _DEFAULT_SCHEDULE: Final = Schedule()
+_AHEAD_DAYS: Final = 7
+"""For how many days a calendar is made in advance."""
 
 
 class Walked(NamedTuple):
@@ -175,15 +177,23 @@ class Asked(NamedTuple):
     ----------
     samples : Samples
         The moments so far.
+    asof : AsOf
+        What the log tells about them.
+    calendar : Calendar
+        On which the log puts them, and some days to come.
     next_us : int
         When the next moment begins, as far as the log knows.
-    utc_offset_s : int
-        The offset of the log's local time now.
     """
 
     samples: Samples
+    asof: AsOf
+    calendar: Calendar
     next_us: int
-    utc_offset_s: int
+
+    @property
+    def utc_offset_s(self) -> int:
+        """The offset of the log's local time now."""
+        return int(self.calendar.clock.utc_offset_s[-1])
 
 
 def asked_of_log(
@@ -194,6 +204,7 @@ def asked_of_log(
     *,
     as_of_us: int,
     walked: Walked | None = None,
+    calendar: Calendar | None = None,
 ) -> Asked:
     """Return the samples that a log makes, or the last of them, reading no more than they look at.
 
@@ -207,14 +218,18 @@ def asked_of_log(
         Leaves out the first samples, up to the last one whose label had matured by then. What is
         read grows with the time since, not with the age of the log; bit for bit, these are the last
         rows of the table that holds all samples.
+    calendar : Calendar, optional
+        One that was asked on earlier, if nothing recorded since tells of another local time.
     """
-    source = LogSource(log, target, as_of_us)
+    source = LogSource(log, target, as_of_us, calendar.earliest if calendar else None)
     first = source.first
     since_us = as_of_us if first is None else first.occurred_at_us
     if walked is not None:
         since_us = max(since_us, walked.last_us - target.grace_us)
     days = days_around(schedule, target.window, since_us, as_of_us)
-    clock, windows = source.windows(schedule, days)
+    if calendar is None or not calendar.holds(days, as_of_us):
+        calendar = source.calendar(schedule, (days[0], days[1] + _AHEAD_DAYS))
+    windows = calendar.windows
     following = int(windows.at_us.searchsorted(as_of_us))
     begin = int(windows.window_end_us.searchsorted(since_us, side="right"))
     moments = windows[min(begin, following) : following]
@@ -229,8 +244,9 @@ def asked_of_log(
     asof = AsOf.of_log(source, moments, windows)
     return Asked(
         samples=_table(asof, feature_set, as_of_us, walked),
+        asof=asof,
+        calendar=calendar,
         next_us=int(windows.at_us[following]),
-        utc_offset_s=int(clock.utc_offset_s[-1]),
     )
 
 

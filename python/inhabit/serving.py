@@ -83,12 +83,13 @@ class Serving:
         """Learn what has matured before the scheduled moments since, in the order of a walk."""
         if self._asked is not None and now_us < self._asked.next_us:
             return
-        self._asked = self._questions.asked(now_us, self.walked)
+        calendar = self._asked.calendar if self._asked is not None else None
+        self._asked = self._questions.asked(now_us, self.walked, calendar)
         table = self._asked.samples
         known = (table.matured_label != UNKNOWN) & (table.learn_at < len(table))
         learnt_us = self.walked.learnt_us if self.walked else None
         for at in sorted(set(table.learn_at[known].tolist())):
-            rows = np.flatnonzero(known & (table.learn_at == at))
+            (rows,) = (known & (table.learn_at == at)).nonzero()
             slot, label = table.slot[rows].tolist(), table.label[rows].tolist()
             # Others were learnt since these moments, which could not know of them.
             late = table.moments.at_us[rows] < (0 if learnt_us is None else learnt_us)
@@ -105,9 +106,11 @@ class Serving:
 
         They change nothing that is learnt; but another local time may bring a moment at once.
         """
-        asked = self._asked
-        if asked is not None and any(row.utc_offset_s != asked.utc_offset_s for row in rows):
-            self._asked = None
+        if self._asked is not None:
+            clock = self._asked.calendar.clock
+            since_us, offset_s = clock.changed_at_us[-1], clock.utc_offset_s[-1]
+            if any(row.utc_offset_s != offset_s or row.recorded_at_us <= since_us for row in rows):
+                self._asked = None
 
     def new_labels(self, now_us: int) -> int:
         """Return how many labels have matured since the training."""

@@ -20,8 +20,6 @@ from inhabit.moments import NEXT_DAY, REST_OF_DAY, Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns
-
 __all__ = ["NEGATIVE", "POSITIVE", "UNKNOWN", "Evidence", "Happenings", "Target"]
 
 POSITIVE: Final = 1
@@ -29,6 +27,7 @@ NEGATIVE: Final = 0
 UNKNOWN: Final = -1
 
 NEVER_US: Final = np.iinfo(np.int64).max
+_NEVER: Final = np.array([NEVER_US])
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -98,36 +97,34 @@ class Happenings(NamedTuple):
     visible_from_us : ndarray of int64, shape (n,)
         The first instant at which a prediction may know of them: an event is visible at `t` when
         it occurred and was recorded before `t`.
+    utc_offset_s : ndarray of int64, shape (n,)
+        Local time minus UTC where they happened.
     value : ndarray of float64, shape (n,)
         Their amounts; NaN where there is none.
     """
 
     occurred_at_us: NDArray[np.int64]
     visible_from_us: NDArray[np.int64]
+    utc_offset_s: NDArray[np.int64]
     value: NDArray[np.float64]
 
     @classmethod
     def none(cls) -> Happenings:
         """Return no events."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-
-    @classmethod
-    def of_columns(cls, events: EventColumns, kind: str, subjects: tuple[str, ...]) -> Happenings:
-        """Return the events of a kind about one of some subjects."""
-        which = events.is_kind(kind) & events.is_subject(*subjects)
-        return cls.seen(
-            events.occurred_at_us[which], events.recorded_at_us[which], events.value[which]
-        )
+        none = np.empty(0, np.int64)
+        return cls(none, none, none, np.empty(0))
 
     @classmethod
     def seen(
         cls,
         occurred_at_us: NDArray[np.int64],
         recorded_at_us: NDArray[np.int64],
+        utc_offset_s: NDArray[np.int64],
         value: NDArray[np.float64],
     ) -> Happenings:
         """Return events that are visible once they have occurred and were recorded."""
-        return cls(occurred_at_us, np.maximum(occurred_at_us, recorded_at_us) + 1, value)
+        visible_from_us = np.maximum(occurred_at_us, recorded_at_us) + 1
+        return cls(occurred_at_us, visible_from_us, utc_offset_s, value)
 
     def first_visible_within(
         self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
@@ -145,7 +142,7 @@ class Happenings(NamedTuple):
         after = self.occurred_at_us.searchsorted(end_us)
         ranges = np.empty(2 * len(first), np.intp)
         ranges[::2], ranges[1::2] = first, after
-        padded = np.append(self.visible_from_us, NEVER_US)
+        padded = np.concatenate((self.visible_from_us, _NEVER))
         earliest = np.minimum.reduceat(padded, ranges)[::2]
         return np.where(first < after, earliest, NEVER_US)
 
@@ -197,8 +194,10 @@ class Evidence(NamedTuple):
 
     def known_at(self, at_us: NDArray[np.int64] | int) -> NDArray[np.int8]:
         """Return the labels as known at an instant, or at one instant for each window."""
-        label = np.where(self.negative_from_us <= at_us, np.int8(NEGATIVE), np.int8(UNKNOWN))
-        return np.where(self.positive_from_us <= at_us, np.int8(POSITIVE), label)
+        label = np.full(self.matures_at_us.shape, UNKNOWN, np.int8)
+        label[self.negative_from_us <= at_us] = NEGATIVE
+        label[self.positive_from_us <= at_us] = POSITIVE
+        return label
 
     def labels(self, as_of_us: int = NEVER_US - 1) -> NDArray[np.int8]:
         """Return the labels that count: as known when they matured, or now where they have not.

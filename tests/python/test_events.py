@@ -333,19 +333,21 @@ class LogAgainstModel(RuleBasedStateMachine):
     @rule(
         kind=some.kinds,
         subjects=st.sets(some.subjects),
-        since=some.instants_us,
+        bounds=st.lists(some.instants_us, min_size=4, max_size=4),
         before=some.instants_us,
     )
-    def occurrences(self, kind, subjects, since, before):
+    def occurrences(self, kind, subjects, bounds, before):
+        one, two, three, four = sorted(bounds)
+        spans = [(one, two), (three, four)]
         expected = [
-            (row.occurred_at_us, row.recorded_at_us, row.value)
+            (row.occurred_at_us, row.recorded_at_us, row.utc_offset_s, row.value)
             for row in sorted(self.model.values(), key=order)
             if row.kind == kind
             and row.subject in subjects
-            and row.occurred_at_us >= since
+            and any(since <= row.occurred_at_us < until for since, until in spans)
             and row.recorded_at_us < before
         ]
-        found = self.log.occurrences(kind, tuple(subjects), since, before)
+        found = self.log.occurrences(kind, tuple(subjects), spans, before)
         for column, values in zip(found, zip(*expected, strict=True), strict=False):
             np.testing.assert_array_equal(column, np.array(values, dtype=column.dtype))
         assert {len(column) for column in found} == {len(expected)}

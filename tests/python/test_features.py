@@ -45,7 +45,7 @@ def as_of(log, target, schedule, now_us, offset_s):
     """What a log tells about any instant."""
     source = LogSource(log, target, now_us)
     days = days_around(schedule, target.window, now_us, now_us)
-    clock, windows = source.windows(schedule, days, (now_us, offset_s))
+    clock, windows, *_ = source.calendar(schedule, days, (now_us, offset_s))
     moment = moment_at(clock, schedule, target.window, now_us, offset_s)
     return AsOf.of_log(source, moment, windows)
 

@@ -70,6 +70,26 @@ def test_the_last_samples_are_read_without_the_others(rows, target, schedule, on
     assert not len(following) or asked.next_us == following[0]
 
 
+@given(
+    histories | years(),
+    targets(),
+    schedules,
+    st.lists(hours | minutes, min_size=2, max_size=6),
+)
+def test_a_calendar_serves_as_long_as_it_holds(rows, target, schedule, instants):
+    """Though the log tells of local times to come: somebody's clock was set back."""
+    calendar = None
+    with EventLog(":memory:") as log:
+        log.append_rows(rows)
+        for now_us in sorted(instants):
+            about = log, target, schedule, FEATURES
+            afresh = asked_of_log(*about, as_of_us=now_us + 1)
+            asked = asked_of_log(*about, as_of_us=now_us + 1, calendar=calendar)
+            assert_same_rows(asked.samples, afresh.samples)
+            assert (asked.next_us, asked.utc_offset_s) == (afresh.next_us, afresh.utc_offset_s)
+            calendar = asked.calendar
+
+
 def test_an_old_log_is_read_as_fast_as_a_young_one(tmp_path):
     """In steps of SQLite's machine: a catch-up reads the rows it needs, by index."""
     target, schedule = Target(subject="run"), Schedule()
