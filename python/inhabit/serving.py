@@ -86,17 +86,21 @@ class Serving:
         calendar = self._asked.calendar if self._asked is not None else None
         self._asked = self._questions.asked(now_us, self.walked, calendar)
         table = self._asked.samples
-        known = (table.matured_label != UNKNOWN) & (table.learn_at < len(table))
+        label, slot = table.matured_label.tolist(), table.slot.tolist()
+        at_us, matures_at_us = table.moments.at_us.tolist(), table.matures_at_us.tolist()
+        together: dict[int, list[int]] = {}  # rows whose labels are learnt before the same row
+        for row, learn_at in enumerate(table.learn_at.tolist()):
+            if label[row] != UNKNOWN and learn_at < len(table):
+                together.setdefault(learn_at, []).append(row)
         learnt_us = self.walked.learnt_us if self.walked else None
-        for at in sorted(set(table.learn_at[known].tolist())):
-            (rows,) = (known & (table.learn_at == at)).nonzero()
-            slot, label = table.slot[rows].tolist(), table.label[rows].tolist()
+        for _, rows in sorted(together.items()):
             # Others were learnt since these moments, which could not know of them.
-            late = table.moments.at_us[rows] < (0 if learnt_us is None else learnt_us)
-            self.model.learn_together(table.features[rows], slot, label, late.tolist())
-            learnt_us = int(table.matures_at_us[rows].max())
-        self._learnt += int(known.sum())
-        last_us = int(table.moments.at_us.max(initial=-1))
+            late = [learnt_us is not None and at_us[row] < learnt_us for row in rows]
+            slots, labels = [slot[row] for row in rows], [label[row] for row in rows]
+            self.model.learn_together(table.features[rows], slots, labels, late)
+            learnt_us = max(matures_at_us[row] for row in rows)
+            self._learnt += len(rows)
+        last_us = max(at_us, default=-1)
         if self.walked is None or last_us > self.walked.last_us:  # no clock was set back
             self.walked = Walked(last_us, learnt_us) if len(table) else None
         self._answered = None
