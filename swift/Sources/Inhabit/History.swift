@@ -93,15 +93,18 @@ extension History {
     init(
         of store: any EventStore, target: Target, moments: [Moment], windows: [Moment], before end: Int64
     ) throws {
-        // What the target did in all windows, what else happened only on the days of the moments.
+        // What the target did in all windows, what else happened only on the days of the moments, up to them.
         var query = EventQuery(subject: target.subject)
         query.recordedBefore = end
         query.types = [target.type, target.skipType].compactMap { $0 }
         query.since = windows.map { min($0.dayStart, $0.windowStart) }.min()
         var events = try store.events(query)
         query.types = [.appOpened, .reminderTapped].filter { query.types?.contains($0) == false }
-        query.since = moments.map(\.dayStart).min() ?? end
-        events += try store.events(query)
+        let days = Dictionary(grouping: moments, by: \.dayStart).mapValues { $0.map(\.at.microseconds).max() ?? .min }
+        for (start, last) in days.sorted(by: { $0.key < $1.key }) where start < last {
+            (query.since, query.until) = (start, last)
+            events += try store.events(query)
+        }
 
         var began: [(after: Int64, occurred: Int64)] = []
         var known = try store.first(subject: target.subject, recordedBefore: end)
