@@ -117,12 +117,17 @@ class Samples:
         """What a model walks through: features, labels that may be learnt, slots, `learn_at`."""
         return self.features, self.matured_label, self.slot, self.learn_at
 
+    def learnt(self, rows: int) -> NDArray[np.bool_]:
+        """Return which labels a walk has learnt after the first rows."""
+        learnt: NDArray[np.bool_] = (self.matured_label != UNKNOWN) & (self.learn_at < rows)
+        return learnt
+
     def walked(self, rows: int | None = None) -> Walked | None:
         """Return how far a walk has come after the first rows, by default all; None after none."""
         rows = len(self) if rows is None else rows
         if not rows:
             return None
-        learnt = (self.matured_label != UNKNOWN) & (self.learn_at < rows)
+        learnt = self.learnt(rows)
         learnt_us = int(self.matures_at_us[learnt].max()) if learnt.any() else None
         return Walked(int(self.moments.at_us[rows - 1]), learnt_us)
 

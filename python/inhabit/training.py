@@ -27,7 +27,7 @@ from inhabit import metrics, priors
 from inhabit._native import Model, Prior
 from inhabit.checkpoints import Generation, Manifest
 from inhabit.exceptions import CheckpointError, InhabitError
-from inhabit.samples import Walked
+from inhabit.samples import POSITIVE, UNKNOWN, Walked
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -151,7 +151,7 @@ def train(
     begin = row = len(forecast)
     n = len(samples)
     # What matures after the last moment is learnt by whoever walks on.
-    label = np.where(samples.learn_at < n, samples.matured_label, np.int8(-1))
+    label = np.where(samples.learnt(n), samples.matured_label, np.int8(UNKNOWN))
     status: Literal["finished", "expired", "cancelled"] = "finished"
     parts = [forecast]
     while row < n:
@@ -203,7 +203,7 @@ def walked_of(generation: Generation) -> Walked | None:
 def running_base_rate(samples: Samples) -> NDArray[np.float64]:
     """Return ``(positives + 1) / (labels + 2)`` of what had matured before each moment."""
     n = len(samples)
-    known = samples.matured & (samples.label >= 0)
+    known = samples.matured & (samples.label != UNKNOWN)
     at = np.minimum(samples.learn_at[known], n)
     count = np.cumsum(np.bincount(at, minlength=n + 1))[:n]
     positive = np.bincount(at, weights=samples.label[known], minlength=n + 1)
@@ -218,7 +218,7 @@ def metrics_of(
     Empty when no label is known. Rounded, because numpy's logarithm differs in the last bit between
     platforms, and generations must not.
     """
-    known = label >= 0
+    known = label != UNKNOWN
     if not known.any():
         return {}
     served, label = probability[known].astype(np.float64), label[known]
@@ -255,7 +255,7 @@ def _past(samples: Samples, rows: int) -> str:
         samples.features[:rows],
         samples.slot[:rows],
         np.where(learnt, samples.learn_at[:rows], rows).astype("<u4"),
-        np.where(learnt, samples.matured_label[:rows], -1).astype(np.int8),
+        np.where(learnt, samples.matured_label[:rows], np.int8(UNKNOWN)),
     ):
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:32]
@@ -266,8 +266,7 @@ def _generation(
 ) -> Generation:
     """Return the generation of a walk that has come to row ``len(forecast)``."""
     rows = len(forecast)
-    learnt = (samples.learn_at[:rows] < rows) & (samples.matured_label[:rows] >= 0)
-    label = np.where(learnt, samples.matured_label[:rows], -1).astype(np.int8)
+    label = np.where(samples.learnt(rows), samples.matured_label, np.int8(UNKNOWN))[:rows]
     walked = samples.walked(rows)
     return Generation(
         tensors={
@@ -281,8 +280,8 @@ def _generation(
             parent=parent,
             counts={
                 "moments": rows,
-                "labels": int(learnt.sum()),
-                "positives": int((label == 1).sum()),
+                "labels": int((label != UNKNOWN).sum()),
+                "positives": int((label == POSITIVE).sum()),
                 "promotions": model.promotions,
             },
             metrics=metrics_of(label, forecast, running_base_rate(samples)[:rows]),
