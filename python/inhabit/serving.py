@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inhabit._native import Model
     from inhabit.checkpoints import Generation
     from inhabit.events import EventRow
     from inhabit.questions import Question, Questions
@@ -77,7 +75,7 @@ class Serving:
 
     def explain(self, x: NDArray[np.float32], slot: int) -> NDArray[np.float64]:
         """Return by how much each feature moves a prediction away from that of average features."""
-        return shapley(partial(_predict, self.model, slot), x, self.average)
+        return shapley(lambda features: self.model.predict(features, slot), x, self.average)
 
     def catch_up(self, now_us: int) -> None:
         """Learn what has matured before the scheduled moments since, in the order of a walk."""
@@ -120,7 +118,3 @@ class Serving:
         """Return how many labels have matured since the training."""
         table = self._questions.asked(now_us, self.walked).samples
         return self._learnt + int((table.matured_label != UNKNOWN).sum())
-
-
-def _predict(model: Model, slot: int, x: NDArray[np.float32]) -> float:
-    return model.predict(x, slot)
