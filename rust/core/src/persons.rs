@@ -40,7 +40,7 @@ pub fn pays(network: &Network) -> bool {
 #[must_use]
 pub fn floats(network: &Network, rows: usize) -> usize {
     let sample = network.n_inputs() + network.n_outputs();
-    let block = network.n_inputs() + 2 * network.n_units();
+    let block = 2 * network.n_units();
     // One more vector, so that the rest can be aligned.
     MAX_WIDTH * (4 * network.n_parameters() + rows * sample + BLOCK * block + 1)
 }
@@ -104,9 +104,9 @@ struct Numbers<'m, L> {
     second: &'m mut [L],
     x: &'m mut [L],
     y: &'m mut [L],
-    /// Of one block: the inputs, then the outputs of each layer, each `[BLOCK][units]`.
+    /// Of one block: the outputs of each layer, each `[BLOCK][units]`.
     units: &'m mut [L],
-    /// Likewise dL/dz, from the first hidden layer on.
+    /// Likewise dL/dz.
     deltas: &'m mut [L],
 }
 
@@ -119,10 +119,20 @@ impl<'m, L: Lanes> Numbers<'m, L> {
         let (second, rest) = rest.split_at_mut(n);
         let (x, rest) = rest.split_at_mut(rows * network.n_inputs());
         let (y, rest) = rest.split_at_mut(rows * network.n_outputs());
-        let (units, rest) = rest.split_at_mut(BLOCK * (network.n_inputs() + network.n_units()));
+        let (units, rest) = rest.split_at_mut(BLOCK * network.n_units());
         let deltas = &mut rest[..BLOCK * network.n_units()];
         Self { parameters, gradient, first, second, x, y, units, deltas }
     }
+}
+
+/// At most [`BLOCK`] samples of a batch.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    rows: &'a [u32],
+    /// Samples in the batch.
+    batch: usize,
+    /// Whether the gradient holds the sums of the batch's earlier blocks.
+    begun: bool,
 }
 
 /// [`train`] with all arguments checked.
@@ -145,10 +155,8 @@ pub(crate) fn run<V: Vectors>(
     }
     numbers.first.fill(V::Wide::splat(0.0));
     numbers.second.fill(V::Wide::splat(0.0));
-    for row in 0..rows {
-        gather(people, |person| person.x(row), &mut numbers.x[row * network.n_inputs()..]);
-        gather(people, |person| person.y(row), &mut numbers.y[row * network.n_outputs()..]);
-    }
+    interleave(people, |person| person.all().0, numbers.x);
+    interleave(people, |person| person.all().1, numbers.y);
     let mut generator = SplitMix64::new(config.seed);
     let mut powers = Powers::START;
     for epoch in 1..=config.epochs {
@@ -156,15 +164,15 @@ pub(crate) fn run<V: Vectors>(
             generator.shuffle(order);
         }
         for batch in order.chunks(config.batch_size as usize) {
-            numbers.gradient.fill(V::Wide::splat(0.0));
-            for rows in batch.chunks(BLOCK) {
+            for (index, rows) in batch.chunks(BLOCK).enumerate() {
+                let part = Block { rows, batch: batch.len(), begun: index > 0 };
                 if Shape::of(network) == Some(Shape::DEFAULT) {
                     with_usual_activation!(
                         network.hidden(),
-                        default_block::<V::Wide>(&mut numbers, rows, batch.len())
+                        default_block::<V::Wide>(&mut numbers, part)
                     );
                 } else {
-                    block(network, &mut numbers, rows, batch.len());
+                    block(network, &mut numbers, part);
                 }
             }
             let mut pace = Pace {
@@ -197,7 +205,7 @@ pub(crate) fn run<V: Vectors>(
 
 /// Puts the numbers of all persons side by side; lanes without a person repeat the first.
 #[inline(always)]
-fn gather<'a, L: Lanes>(
+fn interleave<'a, L: Lanes>(
     people: &[Samples<'a>],
     numbers: impl Fn(&Samples<'a>) -> &'a [f32],
     target: &mut [L],
@@ -206,12 +214,18 @@ fn gather<'a, L: Lanes>(
     for (source, person) in sources.iter_mut().zip(people) {
         *source = numbers(person);
     }
-    for i in 0..sources[0].len() {
-        let mut lanes = [0.0; MAX_WIDTH];
-        for lane in 0..L::WIDTH {
-            lanes[lane] = sources[lane][i];
+    let mut rows = [[0.0; 8]; MAX_WIDTH];
+    for (at, target) in (0..).step_by(8).zip(target.chunks_mut(8)) {
+        for (row, source) in rows.iter_mut().zip(&sources[..L::WIDTH]) {
+            match source[at..].first_chunk() {
+                Some(eight) => *row = *eight,
+                None => row[..target.len()].copy_from_slice(&source[at..]),
+            }
         }
-        target[i] = L::load(&lanes);
+        let columns = L::columns(rows.as_flattened(), 8);
+        for (to, from) in target.iter_mut().zip(columns) {
+            *to = from;
+        }
     }
 }
 
@@ -248,64 +262,64 @@ const DEFAULT: [Layer; 3] = [
     Layer { inputs: 8, outputs: 1, weights: 312, biases: 320, activation: Activation::Identity },
 ];
 
-/// Adds the gradient of at most [`BLOCK`] samples of a batch, for the default network.
+/// Adds the gradient of a block, for the default network.
 #[inline(always)]
-fn default_block<L: Lanes, A: Activate>(numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
+fn default_block<L: Lanes, A: Activate>(numbers: &mut Numbers<'_, L>, block: Block<'_>) {
     let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
     let (parameters, gradient) = (&parameters[..321], &mut gradient[..321]);
-    let (inputs, units) = units.split_at_mut(BLOCK * 10);
     let (units_1, units) = units.split_at_mut(BLOCK * 16);
     let (units_2, units_3) = units.split_at_mut(BLOCK * 8);
     let (deltas_1, deltas) = deltas.split_at_mut(BLOCK * 16);
     let (deltas_2, deltas_3) = deltas.split_at_mut(BLOCK * 8);
     let [first, second, third] = &DEFAULT;
-    fetch(10, x, rows, inputs);
-    forward::<L, A>(first, parameters, inputs, units_1);
-    forward::<L, A>(second, parameters, units_1, units_2);
-    forward::<L, Identity>(third, parameters, units_2, units_3);
-    errors(Loss::BceWithLogits, 1, y, rows, batch, units_3, deltas_3);
-    add_weights(third, gradient, deltas_3, units_2, rows.len());
+    let inputs = listed(10, x, block.rows);
+    forward::<L, A>(first, parameters, &inputs, units_1);
+    let hidden_1 = each(16, units_1);
+    forward::<L, A>(second, parameters, &hidden_1, units_2);
+    let hidden_2 = each(8, units_2);
+    forward::<L, Identity>(third, parameters, &hidden_2, units_3);
+    errors(Loss::BceWithLogits, 1, y, block, units_3, deltas_3);
+    add_weights(third, gradient, deltas_3, &hidden_2, block);
     backward::<L, A>(third, parameters, deltas_3, units_2, deltas_2);
-    add_weights(second, gradient, deltas_2, units_1, rows.len());
+    add_weights(second, gradient, deltas_2, &hidden_1, block);
     backward::<L, A>(second, parameters, deltas_2, units_1, deltas_1);
-    add_weights(first, gradient, deltas_1, inputs, rows.len());
+    add_weights(first, gradient, deltas_1, &inputs, block);
 }
 
 /// As [`default_block`], for any network.
 #[inline(always)]
-fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, rows: &[u32], batch: usize) {
-    let (n_inputs, n_outputs) = (network.n_inputs(), network.n_outputs());
+fn block<L: Lanes>(network: &Network, numbers: &mut Numbers<'_, L>, block: Block<'_>) {
+    let n_outputs = network.n_outputs();
     let Numbers { parameters, gradient, x, y, units, deltas, .. } = numbers;
-    fetch(n_inputs, x, rows, units);
     let mut layers = [Layer::default(); MAX_LAYERS];
     let mut depth = 0;
-    let mut start = 0;
+    let mut end = 0;
+    let mut rest = &mut **units;
+    let mut inputs = listed(network.n_inputs(), x, block.rows);
     for layer in network.layers() {
         layers[depth] = layer;
         depth += 1;
-        let (inputs, outputs) = units[start..].split_at_mut(BLOCK * layer.inputs);
-        forward::<L, Identity>(&layer, parameters, inputs, outputs);
-        let outputs = &mut outputs[..BLOCK * layer.outputs];
+        let (outputs, later) = core::mem::take(&mut rest).split_at_mut(BLOCK * layer.outputs);
+        rest = later;
+        forward::<L, Identity>(&layer, parameters, &inputs, outputs);
         with_activation!(layer.activation, activate::<L>(outputs));
-        start += BLOCK * layer.inputs;
+        inputs = each(layer.outputs, outputs);
+        end += BLOCK * layer.outputs;
     }
-    let mut end = BLOCK * network.n_units();
-    let last = &mut deltas[end - BLOCK * n_outputs..];
-    errors(network.loss(), n_outputs, y, rows, batch, &units[start..], last);
-    for index in (0..depth).rev() {
-        let layer = &layers[index];
-        let from = end - BLOCK * layer.outputs;
-        let (below, current) = deltas.split_at_mut(from);
-        // `units` has the inputs in front, so its layers begin `BLOCK * n_inputs` later.
-        let inputs = &units[BLOCK * n_inputs + from - BLOCK * layer.inputs..];
-        add_weights(layer, gradient, current, inputs, rows.len());
-        if index > 0 {
-            let slopes = &mut below[from - BLOCK * layer.inputs..];
-            backward::<L, Identity>(layer, parameters, current, inputs, slopes);
-            with_activation!(layers[index - 1].activation, chain::<L>(slopes, inputs));
-        }
-        end = from;
+    let start = end - BLOCK * n_outputs;
+    errors(network.loss(), n_outputs, y, block, &units[start..], &mut deltas[start..]);
+    for index in (1..depth).rev() {
+        let (layer, before) = (&layers[index], &layers[index - 1]);
+        end -= BLOCK * layer.outputs;
+        let (slopes, current) = deltas.split_at_mut(end);
+        let start = end - BLOCK * layer.inputs;
+        let (slopes, outputs) = (&mut slopes[start..], &units[start..end]);
+        add_weights(layer, gradient, current, &each(layer.inputs, outputs), block);
+        backward::<L, Identity>(layer, parameters, current, outputs, slopes);
+        with_activation!(before.activation, chain::<L>(slopes, outputs));
     }
+    let inputs = listed(network.n_inputs(), x, block.rows);
+    add_weights(&layers[0], gradient, deltas, &inputs, block);
 }
 
 /// The activation by itself: one copy of the layers serves all of them.
@@ -323,13 +337,24 @@ fn chain<L: Lanes, A: Activate>(slopes: &mut [L], units: &[L]) {
     }
 }
 
-/// Copies the inputs of a block; places beyond the last sample repeat it, and backward leaves them out.
+/// The rows of `n` numbers that are listed; places beyond the last repeat it, and the gradient leaves them out.
 #[inline(always)]
-fn fetch<L: Lanes>(n_inputs: usize, x: &[L], rows: &[u32], inputs: &mut [L]) {
-    for s in 0..BLOCK {
-        let row = rows[s.min(rows.len() - 1)] as usize;
-        inputs[s * n_inputs..][..n_inputs].copy_from_slice(&x[row * n_inputs..][..n_inputs]);
+fn listed<'a, L>(n: usize, x: &'a [L], rows: &[u32]) -> [&'a [L]; BLOCK] {
+    let mut listed = [x; BLOCK];
+    for (s, place) in listed.iter_mut().enumerate() {
+        *place = &x[rows[s.min(rows.len() - 1)] as usize * n..][..n];
     }
+    listed
+}
+
+/// The rows of `n` numbers, one after the other.
+#[inline(always)]
+fn each<L>(n: usize, units: &[L]) -> [&[L]; BLOCK] {
+    let mut rows = [units; BLOCK];
+    for (s, row) in rows.iter_mut().enumerate() {
+        *row = &units[s * n..][..n];
+    }
+    rows
 }
 
 /// Writes dL/dz of the last layer.
@@ -339,13 +364,12 @@ fn errors<L: Lanes>(
     loss: Loss,
     n_outputs: usize,
     y: &[L],
-    rows: &[u32],
-    batch: usize,
+    block: Block<'_>,
     z: &[L],
     deltas: &mut [L],
 ) {
-    let scale = L::splat(loss.slope() / (batch as f32 * n_outputs as f32));
-    for (s, &row) in rows.iter().enumerate() {
+    let scale = L::splat(loss.slope() / (block.batch as f32 * n_outputs as f32));
+    for (s, &row) in block.rows.iter().enumerate() {
         let y = &y[row as usize * n_outputs..][..n_outputs];
         for k in 0..n_outputs {
             let at = s * n_outputs + k;
@@ -358,7 +382,7 @@ fn errors<L: Lanes>(
 fn forward<L: Lanes, A: Activate>(
     layer: &Layer,
     parameters: &[L],
-    inputs: &[L],
+    inputs: &[&[L]; BLOCK],
     outputs: &mut [L],
 ) {
     let mut k = 0;
@@ -383,15 +407,15 @@ fn forward<L: Lanes, A: Activate>(
 fn forward_tile<L: Lanes, A: Activate, const UNITS: usize, const SAMPLES: usize>(
     layer: &Layer,
     parameters: &[L],
-    inputs: &[L],
+    inputs: &[&[L]; BLOCK],
     outputs: &mut [L],
     k: usize,
     s: usize,
 ) {
     let n = layer.inputs;
-    let mut x = [&inputs[..n]; SAMPLES];
+    let mut x = [&inputs[0][..n]; SAMPLES];
     for t in 0..SAMPLES {
-        x[t] = &inputs[(s + t) * n..][..n];
+        x[t] = &inputs[s + t][..n];
     }
     let mut weights = [&parameters[..n]; UNITS];
     let mut sums = [[L::splat(0.0); SAMPLES]; UNITS];
@@ -419,10 +443,10 @@ fn add_weights<L: Lanes>(
     layer: &Layer,
     gradient: &mut [L],
     deltas: &[L],
-    inputs: &[L],
-    count: usize,
+    inputs: &[&[L]; BLOCK],
+    block: Block<'_>,
 ) {
-    let deltas = &deltas[..count * layer.outputs];
+    let deltas = &deltas[..block.rows.len() * layer.outputs];
     let mut k = 0;
     while k < layer.outputs {
         let left = (layer.outputs - k, layer.inputs);
@@ -431,20 +455,31 @@ fn add_weights<L: Lanes>(
             // As large as the registers allow: 20 sums of 32 registers, or 8 of 16.
             i += match (left.0 >= 4, layer.inputs - i) {
                 (true, 5) | (true, 10..) if L::WIDTH == MAX_WIDTH => {
-                    weights_tile::<L, 4, 5>(layer, gradient, deltas, inputs, k, i)
+                    weights_tile::<L, 4, 5>(layer, gradient, deltas, inputs, k, i, block.begun)
                 }
                 (true, 4..) if L::WIDTH == MAX_WIDTH => {
-                    weights_tile::<L, 4, 4>(layer, gradient, deltas, inputs, k, i)
+                    weights_tile::<L, 4, 4>(layer, gradient, deltas, inputs, k, i, block.begun)
                 }
-                (true, 2..) => weights_tile::<L, 4, 2>(layer, gradient, deltas, inputs, k, i),
-                (true, _) => weights_tile::<L, 4, 1>(layer, gradient, deltas, inputs, k, i),
-                (false, 4..) => weights_tile::<L, 1, 4>(layer, gradient, deltas, inputs, k, i),
-                (false, _) => weights_tile::<L, 1, 1>(layer, gradient, deltas, inputs, k, i),
+                (true, 2..) => {
+                    weights_tile::<L, 4, 2>(layer, gradient, deltas, inputs, k, i, block.begun)
+                }
+                (true, _) => {
+                    weights_tile::<L, 4, 1>(layer, gradient, deltas, inputs, k, i, block.begun)
+                }
+                (false, 4..) => {
+                    weights_tile::<L, 1, 4>(layer, gradient, deltas, inputs, k, i, block.begun)
+                }
+                (false, _) => {
+                    weights_tile::<L, 1, 1>(layer, gradient, deltas, inputs, k, i, block.begun)
+                }
             };
         }
         k += if left.0 >= 4 { 4 } else { 1 };
     }
     let biases = &mut gradient[layer.biases..][..layer.outputs];
+    if !block.begun {
+        biases.fill(L::splat(0.0));
+    }
     for delta in deltas.chunks_exact(layer.outputs) {
         for k in 0..biases.len() {
             biases[k] = biases[k].add(delta[k]);
@@ -459,18 +494,21 @@ fn weights_tile<L: Lanes, const UNITS: usize, const INPUTS: usize>(
     layer: &Layer,
     gradient: &mut [L],
     deltas: &[L],
-    inputs: &[L],
+    inputs: &[&[L]; BLOCK],
     k: usize,
     i: usize,
+    begun: bool,
 ) -> usize {
     let mut sums = [[L::splat(0.0); INPUTS]; UNITS];
-    for q in 0..UNITS {
-        let row = &gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
-        sums[q].copy_from_slice(row);
+    if begun {
+        for q in 0..UNITS {
+            let row = &gradient[layer.weights + (k + q) * layer.inputs + i..][..INPUTS];
+            sums[q].copy_from_slice(row);
+        }
     }
-    let samples = deltas.chunks_exact(layer.outputs).zip(inputs.chunks_exact(layer.inputs));
-    for (delta, x) in samples {
-        let (delta, x) = (&delta[k..k + UNITS], &x[i..i + INPUTS]);
+    for (delta, x) in deltas.chunks_exact(layer.outputs).zip(inputs) {
+        // Both are there. A panic in this loop, even one that never comes, would keep the sums in memory.
+        let (Some(delta), Some(x)) = (delta.get(k..k + UNITS), x.get(i..i + INPUTS)) else { break };
         for q in 0..UNITS {
             for r in 0..INPUTS {
                 sums[q][r] = delta[q].mul_add(x[r], sums[q][r]);
@@ -498,12 +536,21 @@ fn backward<L: Lanes, A: Activate>(
         let pair = i + 2 <= layer.inputs;
         let mut s = 0;
         while s < BLOCK {
-            if pair {
-                backward_tile::<L, A, 2, 4>(layer, parameters, deltas, inputs, slopes, i, s);
-            } else {
-                backward_tile::<L, A, 1, 4>(layer, parameters, deltas, inputs, slopes, i, s);
+            match (pair, L::WIDTH == MAX_WIDTH) {
+                (true, true) => {
+                    backward_tile::<L, A, 2, 8>(layer, parameters, deltas, inputs, slopes, i, s)
+                }
+                (true, false) => {
+                    backward_tile::<L, A, 2, 4>(layer, parameters, deltas, inputs, slopes, i, s)
+                }
+                (false, true) => {
+                    backward_tile::<L, A, 1, 8>(layer, parameters, deltas, inputs, slopes, i, s)
+                }
+                (false, false) => {
+                    backward_tile::<L, A, 1, 4>(layer, parameters, deltas, inputs, slopes, i, s)
+                }
             }
-            s += 4;
+            s += if L::WIDTH == MAX_WIDTH { 8 } else { 4 };
         }
         i += if pair { 2 } else { 1 };
     }
