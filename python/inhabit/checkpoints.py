@@ -309,8 +309,8 @@ class GenerationStore:
             flush_folder(self.folder)
         return earlier
 
-    def purge(self, before: int | None = None) -> None:
-        """Remove every trace of all generations, or of those with a number below `before`.
+    def purge(self) -> None:
+        """Remove every trace of all generations.
 
         This is how forgetting ends: what was learnt from a forgotten event leaves the disk, the
         rejected and half-written files included.
@@ -322,8 +322,7 @@ class GenerationStore:
         """
         with _storage("remove generations from", self.folder):
             for number, kind in self._files():
-                if before is None or number < before:
-                    self._path(number, kind).unlink(missing_ok=True)
+                self._path(number, kind).unlink(missing_ok=True)
             if self.folder.exists():
                 flush_folder(self.folder)
 
