@@ -307,11 +307,12 @@ class Personalizer:
         if moments < 1:
             raise ConfigError(f"moments: expected at least 1, got {moments}")
         with self._lock:
-            table = self.samples()
+            serving = self._served()
+            table = self._questions.latest(us_from_datetime(self.now()), moments)
             rows = range(max(len(table) - moments, 0), len(table))
             sizes = np.zeros(len(self._features))
             for row in rows:
-                effects = self._served().explain(table.features[row], int(table.slot[row]))
+                effects = serving.explain(table.features[row], int(table.slot[row]))
                 sizes += np.abs(effects) / len(rows)
             return dict(zip(self._features.names, sizes.tolist(), strict=True))
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from inhabit.features import AsOf, FeatureSet, LogSource
-from inhabit.moments import US_PER_DAY, US_PER_SECOND, Moments, Schedule, days_around, moment_at
+from inhabit.moments import (
+    MARGIN_DAYS,
+    US_PER_DAY,
+    US_PER_SECOND,
+    Moments,
+    Schedule,
+    days_around,
+    moment_at,
+)
 from inhabit.samples import Asked, Walked, asked_of_log
 from inhabit.targets import NEVER_US, POSITIVE, UNKNOWN, Evidence, Target
 from inhabit.timing import LOOK_BACK_DAYS, first_delays, share_to_come, still_to_come
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
     from inhabit.events import EventLog
     from inhabit.features import Calendar
+    from inhabit.samples import Samples
 
 __all__ = ["SURE", "Question", "Questions"]
 
@@ -111,6 +120,15 @@ class Questions:
         """
         about = self.target, self.schedule, self.feature_set
         return asked_of_log(self.log, *about, as_of_us=now_us + 1, walked=walked, calendar=calendar)
+
+    def latest(self, now_us: int, moments: int) -> Samples:
+        """Return (at least) the last questions, if there were so many; bounded as `asked` is.
+
+        For their features; which of overlapping windows are learnt is another matter.
+        """
+        days = moments // len(self.schedule.times) + MARGIN_DAYS
+        table = self.asked(now_us, Walked(now_us - days * US_PER_DAY, None)).samples
+        return table if len(table) >= moments else self.asked(now_us).samples
 
     def open_at(self, now_us: int, offset_s: int, asked: Asked | None = None) -> Question:
         """Return the question that is open at an instant; `asked` may hold it already.

@@ -90,6 +90,16 @@ def test_a_calendar_serves_as_long_as_it_holds(rows, target, schedule, instants)
             calendar = asked.calendar
 
 
+@given(histories | years(), targets(), schedules, hours | minutes, st.integers(1, 50))
+def test_the_latest_questions_are_those_of_the_whole_log(rows, target, schedule, now_us, moments):
+    with EventLog(":memory:") as log:
+        log.append_rows(rows)
+        questions = Questions(log, target, schedule, DEFAULT_FEATURES)
+        latest = questions.latest(now_us, moments).features[-moments:]
+        whole = questions.asked(now_us).samples.features[-moments:]
+        assert latest.tobytes() == whole.tobytes()
+
+
 def test_an_old_log_is_read_as_fast_as_a_young_one(tmp_path):
     """In steps of SQLite's machine: a catch-up reads the rows it needs, by index."""
     target, schedule = Target(subject="run"), Schedule()
@@ -118,6 +128,36 @@ def test_an_old_log_is_read_as_fast_as_a_young_one(tmp_path):
         return taken
 
     assert steps(20) <= 1.02 * steps(1)  # a level more in a tree of rows is a few steps
+
+
+def test_hours_that_no_moment_looks_back_on_are_not_read(tmp_path):
+    """Weeks are caught up as fast, however often the app was opened later in these days."""
+    day_us = 1_440 * MINUTE_US
+    target, schedule = Target(subject="run"), Schedule.parse("04:00,09:00")
+
+    def steps(launches):
+        """Catch up 20 days in which the app was opened that often from 12:00 on."""
+        rows = [
+            EventRow(f"{day}-{n}", "", "app_opened", at, 0, at, None)
+            for day in range(200)
+            for n in range(launches)
+            for at in (START_US + day * day_us + (12 * 60 + n) * MINUTE_US,)
+        ]
+        taken = 0
+
+        def count():
+            nonlocal taken
+            taken += 1
+
+        with EventLog(tmp_path / f"{launches}.sqlite3") as log:
+            log.append_rows(rows)
+            log._database._connection.set_progress_handler(count, 1)
+            walked = Walked(START_US + 180 * day_us, START_US + 180 * day_us)
+            now_us = START_US + 200 * day_us
+            asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us, walked=walked)
+        return taken
+
+    assert steps(300) <= 1.02 * steps(10)
 
 
 # --- what is learnt ------------------------------------------------------------------------------
