@@ -449,17 +449,24 @@ fn forward_2<L: Lanes, H: Hidden, const CHAINS: usize>(
     n: usize,
     round: &mut Round,
 ) {
+    // By fours, so that the compiler may multiply by a lane of four numbers that it reads at once; the widest
+    // vectors have none.
+    let most = if L::WIDTH == MAX_WIDTH { UNITS } else { 4 };
     let mut unit = 0;
     while unit < shape.units_2 {
         let bias = L::load(&p[BIASES_2 + unit..]);
         let mut s = 0;
         while s < n && s + CHAINS <= ROUND {
             let mut sums = [bias; CHAINS];
-            for k in 0..shape.units_1 {
-                let weights = L::load(&transposed.0[k][unit..]);
-                for q in 0..CHAINS {
-                    sums[q] = L::splat(round.units_1[s + q][k]).mul_add(weights, sums[q]);
+            let mut first = 0;
+            while first < shape.units_1 {
+                for k in first..shape.units_1.min(first + most) {
+                    let weights = L::load(&transposed.0[k][unit..]);
+                    for q in 0..CHAINS {
+                        sums[q] = L::splat(round.units_1[s + q][k]).mul_add(weights, sums[q]);
+                    }
                 }
+                first += most;
             }
             for q in 0..CHAINS {
                 hidden.apply(sums[q]).store(&mut round.units_2[s + q][unit..]);
@@ -556,27 +563,53 @@ fn add_products<L: Lanes, R: AsRef<[f32]>, const SUMS: usize>(
     fresh: bool,
 ) -> usize {
     let g = &mut g.as_chunks_mut::<UNITS>().0[from..from + SUMS];
+    // Where vectors are short, there are registers for two of each sum.
+    if L::WIDTH == 4 {
+        add_products_to::<L, R, SUMS, 2>(g, from, done, left, right, fresh);
+    } else {
+        add_products_to::<L, R, SUMS, 1>(g, from, done, left, right, fresh);
+    }
+    from + SUMS
+}
+
+#[inline(always)]
+fn add_products_to<L: Lanes, R: AsRef<[f32]>, const SUMS: usize, const VECTORS: usize>(
+    g: &mut [[f32; UNITS]],
+    from: usize,
+    done: usize,
+    left: &[R],
+    right: &[[f32; UNITS]],
+    fresh: bool,
+) {
     let mut unit = 0;
     while unit < UNITS {
-        let mut sums = [L::splat(0.0); SUMS];
+        let mut sums = [[L::splat(0.0); VECTORS]; SUMS];
         if !fresh {
             for t in 0..SUMS {
-                sums[t] = L::load(&g[t][unit..]);
+                for v in 0..VECTORS {
+                    sums[t][v] = L::load(&g[t][unit + v * L::WIDTH..]);
+                }
             }
         }
         for (left, right) in left.iter().zip(right) {
             let left = &left.as_ref()[from..from + SUMS];
-            let right = L::load(&right[unit..]);
+            let mut factors = [L::splat(0.0); VECTORS];
+            for v in 0..VECTORS {
+                factors[v] = L::load(&right[unit + v * L::WIDTH..]);
+            }
             for t in 0..SUMS {
-                sums[t] = L::splat(left[t]).mul_add(right, sums[t]);
+                for v in 0..VECTORS {
+                    sums[t][v] = L::splat(left[t]).mul_add(factors[v], sums[t][v]);
+                }
             }
         }
         for t in done - from..SUMS {
-            sums[t].store(&mut g[t][unit..]);
+            for v in 0..VECTORS {
+                sums[t][v].store(&mut g[t][unit + v * L::WIDTH..]);
+            }
         }
-        unit += L::WIDTH;
+        unit += VECTORS * L::WIDTH;
     }
-    from + SUMS
 }
 
 #[inline(always)]

@@ -707,6 +707,31 @@ pub(crate) mod neon {
                 vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(self.0), shift))
             })
         }
+        #[inline(always)]
+        fn columns(source: &[f32], stride: usize) -> [Self; 8] {
+            let source = &source[..3 * stride + 8];
+            // SAFETY: as above; the last of 4 rows of 8 numbers ends with the slice.
+            unsafe {
+                let row =
+                    |r: usize, half: usize| vld1q_f32(source.as_ptr().add(r * stride + 4 * half));
+                let of = |half: usize| {
+                    let (a, b, c, d) = (row(0, half), row(1, half), row(2, half), row(3, half));
+                    // Pairs of numbers first, then pairs of pairs.
+                    let even = (vtrn1q_f32(a, b), vtrn1q_f32(c, d));
+                    let odd = (vtrn2q_f32(a, b), vtrn2q_f32(c, d));
+                    let join = |(top, bottom): (float32x4_t, float32x4_t)| {
+                        let (top, bottom) =
+                            (vreinterpretq_f64_f32(top), vreinterpretq_f64_f32(bottom));
+                        [vtrn1q_f64(top, bottom), vtrn2q_f64(top, bottom)]
+                            .map(|column| Self(vreinterpretq_f32_f64(column)))
+                    };
+                    let ([first, third], [second, fourth]) = (join(even), join(odd));
+                    [first, second, third, fourth]
+                };
+                let ([a, b, c, d], [e, f, g, h]) = (of(0), of(1));
+                [a, b, c, d, e, f, g, h]
+            }
+        }
     }
 }
 
