@@ -2,6 +2,7 @@
 
 import _thread
 import itertools
+import signal
 import threading
 
 import numpy as np
@@ -110,7 +111,16 @@ def test_progress_is_told_now_and_then_and_what_it_raises_ends_the_work(work):
     assert len(seen) == 3
 
 
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C be heard, which a shell switches off for what runs in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @slowly
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_work(work):
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
