@@ -29,8 +29,8 @@ pub fn lanes() -> usize {
 }
 
 /// Whether persons side by side are faster than one after the other: always, except where one person's
-/// training has its own kernel and vectors are short (measured with 10-16-8-1: AVX-512 gains a sixth, AVX2
-/// loses 7 to 10 %).
+/// training has its own kernel and vectors are short (measured with 10-16-8-1: AVX-512 gains a fifth, AVX2
+/// loses 6 to 20 %).
 #[must_use]
 pub fn pays(network: &Network) -> bool {
     lanes() == MAX_WIDTH || (lanes() > 1 && Shape::of(network).is_none())
