@@ -381,7 +381,8 @@ class ModelConfig:
     hidden : {"relu", "tanh", "sigmoid", "identity"}
         The activation of the hidden layers.
     share : float
-        Share of the mixture's weights that is dealt out anew after each outcome, in [0, 1).
+        Share of the mixture's weights that is dealt out anew after the first outcome, in [0, 1);
+        after t more it is ``share / (1 + share t)``.
     retention, quick_retention : float
         How much of what was learnt from an outcome the steady and the bold, and the quick logistic
         model keep at the next, in (0, 1].
@@ -527,8 +528,8 @@ class Model:
     The probability is a mixture of running rates, three Bayesian logistic models, the prior network
     and a personal network, weighted by how well each predicted this person so far, then calibrated
     by a monotone map that starts as the identity. Over any sequence of n outcomes the loss of the
-    mixture is at most that of expert i plus ``ln 1/u_i + n ln 1/(1 - share)``, ``u`` the initial
-    weights.
+    mixture is at most that of expert i plus ``ln 1/u_i + ln (1 + s (n - 1)) / (1 - s)``, ``u`` the
+    initial weights and ``s`` the configuration's `share`.
 
     Parameters
     ----------

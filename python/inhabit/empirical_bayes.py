@@ -464,9 +464,9 @@ def _expert_weights(
     """Return the initial weights under which the mixture predicts people best.
 
     `judged` is what each expert gave to a person's outcomes, [n, n_experts], for each person.
-    The fixed-share mixture is a hidden Markov model: an expert is drawn by the initial weights, and
-    drawn again before each later outcome with probability `share`. Expectation-maximisation counts
-    the draws; `expected` counts as `caution` people.
+    The mixture is a hidden Markov model: an expert is drawn by the initial weights, and drawn again
+    before outcome t = 1, 2, ... with the probability that falls as the mixture's share does, from
+    `share`. Expectation-maximisation counts the draws; `expected` counts as `caution` people.
     """
     lengths = np.array([len(given) for given in judged])
     likelihood = np.ones((lengths.max(), len(judged), len(expected)))
@@ -490,19 +490,21 @@ def _draws(
     `likelihood` is [n, n_people, k], with ones after a person's last outcome.
     """
     n, n_people, k = likelihood.shape
+    anew = share / (1 + share * (np.arange(n) - 1.0))  # chance of a draw before each outcome
+    anew[0] = 1.0
     before = np.empty_like(likelihood)  # weights before each outcome
     before[0] = weights
-    for t in range(n - 1):
-        after = before[t] * likelihood[t]
-        before[t + 1] = (1 - share) * (after / _total(after)) + share * weights
+    for t in range(1, n):
+        after = before[t - 1] * likelihood[t - 1]
+        before[t] = (1 - anew[t]) * (after / _total(after)) + anew[t] * weights
     draws = np.zeros((n_people, k))
     later = np.ones((n_people, k))  # likelihood of what is still to come, up to a factor
     for t in range(n - 1, -1, -1):
         now = likelihood[t] * later
         drawn = weights * now
-        chance = np.where(t < lengths, share if t else 1.0, 0.0)[:, None]
+        chance = np.where(t < lengths, anew[t], 0.0)[:, None]
         draws += chance * drawn / _total(before[t] * now)
-        later = (1 - share) * now + share * _total(drawn)
+        later = (1 - anew[t]) * now + anew[t] * _total(drawn)
         later /= later.max(axis=1, keepdims=True)
     return draws
 

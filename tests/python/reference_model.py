@@ -106,7 +106,7 @@ class Logistic:
 
 
 class Mixture:
-    """Fixed share."""
+    """A share that falls with the outcomes."""
 
     def __init__(self, initial, share):
         self.initial, self.weights, self.share = np.array(initial), np.array(initial), share
@@ -114,9 +114,10 @@ class Mixture:
     def predict(self, experts):
         return float(self.weights @ experts)
 
-    def learn(self, experts, y, part=1.0):
+    def learn(self, experts, y, part, earlier):
         likely = self.weights * np.power(experts if y else 1 - np.asarray(experts), part)
-        self.weights = (1 - self.share) * likely / likely.sum() + self.share * self.initial
+        share = part * self.share / (1 + self.share * earlier)
+        self.weights = (1 - share) * likely / likely.sum() + share * self.initial
 
 
 class Calibration:
@@ -134,8 +135,8 @@ class Calibration:
     def apply(self, p):
         return self.mixture.predict(self.pair(p))
 
-    def learn(self, p, y, part=1.0):
-        self.mixture.learn(self.pair(p), y, part)
+    def learn(self, p, y, part, earlier):
+        self.mixture.learn(self.pair(p), y, part, earlier)
         self.map.learn(np.array([1.0, math.log(p / (1 - p))]), y, part)
 
 
@@ -179,10 +180,10 @@ class ReferenceModel:
     def learn_together(self, rows, slots, labels):
         stated = [self._see(x, slot) for x, slot in zip(rows, slots, strict=True)]
         said = [self.mixture.predict(experts) for _, experts in stated]
-        part = 1 / len(stated)
+        part, earlier = 1 / len(stated), self.rates.groups
         self.rates.learn_together(slots, labels)
         for (z, experts), p, y in zip(stated, said, labels, strict=True):
-            self.calibration.learn(p, y, part)
-            self.mixture.learn(experts, y, part)
+            self.calibration.learn(p, y, part, earlier)
+            self.mixture.learn(experts, y, part, earlier)
             for model in self.logistic:
                 model.learn(z, y, part)

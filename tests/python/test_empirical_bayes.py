@@ -229,16 +229,17 @@ def draws_by_enumeration(likelihood, weights, share):
     """Expected draws of each expert over all ways in which outcomes may have come about."""
     n, k = likelihood.shape
     total, draws = 0.0, np.zeros(k)
+    shares = [1.0, *(share / (1 + share * t) for t in range(n - 1))]
     for path in product(range(k), repeat=n):
         for drawn in product((False, True), repeat=n - 1):
             again = (True, *drawn)
             chance, count = 1.0, np.zeros(k)
             for t in range(n):
                 if again[t]:
-                    chance *= weights[path[t]] * (share if t else 1.0)
+                    chance *= weights[path[t]] * shares[t]
                     count[path[t]] += 1
                 else:
-                    chance *= (1 - share) * (path[t] == path[t - 1])
+                    chance *= (1 - shares[t]) * (path[t] == path[t - 1])
                 chance *= likelihood[t, path[t]]
             total += chance
             draws += chance * count
@@ -266,7 +267,7 @@ def test_the_expert_that_is_right_gets_the_weight():
     said = np.array([[0.9, 0.5, 0.2]] * 50)
     judged = [said] * 10
     expected = np.full(3, 1 / 3)
-    weights = empirical_bayes._expert_weights(judged, expected, 0.005, PriorConfig(caution=1))
+    weights = empirical_bayes._expert_weights(judged, expected, 0.05, PriorConfig(caution=1))
     assert weights.argmax() == 0
     assert weights[0] > 0.8
     assert weights.sum() == pytest.approx(1)

@@ -4,7 +4,7 @@
 //! The calibrated probability is a mixture of two experts: the probability `p` itself, and
 //! `σ(a + b logit p)` with `a`, `b` learned one outcome at a time (Platt scaling, as Bayesian logistic
 //! regression around `a = 0`, `b = 1`). `b` is kept positive, so the map is strictly increasing and
-//! ranks as before; and as a mixture it costs at most `ln 1/u + n ln 1/(1 - s)` against the
+//! ranks as before; and as a mixture it costs at most `ln 1/u + ln (1 + s (n - 1)) / (1 - s)` against the
 //! uncalibrated probabilities ([`mixture`]), `u` the initial weight of the identity. It only ever
 //! learns from a probability that was stated before its outcome.
 //!

@@ -1,24 +1,30 @@
-//! A mixture of experts with fixed share: nearly as good as the best expert, whatever happens.
+//! A mixture of experts with a falling share: nearly as good as the best expert, whatever happens.
 //!
 //! The mixture says `p = Σ wᵢ pᵢ`. After the outcome each weight is multiplied by the probability that
-//! its expert gave to it, the weights are normalised, and a small share `s` is dealt out anew by the
+//! its expert gave to it, the weights are normalised, and a small share `sₜ` is dealt out anew by the
 //! initial weights `u`, so that an expert whose time comes later is found:
 //!
-//! `wᵢ ← (1 - s) wᵢ ℓᵢ / Σ wⱼ ℓⱼ + s uᵢ`.
+//! `wᵢ ← (1 - sₜ) wᵢ ℓᵢ / Σ wⱼ ℓⱼ + sₜ uᵢ`, with `sₜ = s / (1 + s t)` after `t` earlier outcomes.
+//!
+//! The share falls because the best expert changes often while little is known and the logistic models
+//! still learn, and seldom later; what it costs to be ready for a change then grows as `ln n` only.
 //!
 //! # Guarantee
 //! For every sequence of outcomes and every expert `i`, over `n` outcomes,
 //!
-//! `loss(mixture) ≤ loss(expert i) + ln 1/uᵢ + n ln 1/(1 - s)`,
+//! `loss(mixture) ≤ loss(expert i) + ln 1/uᵢ + ln (1 + s (n - 1)) / (1 - s)`,
 //!
-//! where a loss is a sum of `-ln p(outcome)`. With `k` experts of equal initial weight and `s = 0` this is
-//! the classical `ln k`; each change of the best expert costs at most another `ln 1/uⱼ + ln 1/s` (j the
+//! where a loss is a sum of `-ln p(outcome)`; the last term is the sum of all `ln 1/(1 - sₜ)`, whose
+//! products telescope. With `k` experts of equal initial weight and `s = 0` this is the classical `ln k`;
+//! each change of the best expert after `t` outcomes costs at most another `ln 1/uⱼ + ln (t + 1/s)` (j the
 //! expert changed to). Of `m` labels that become known together each counts as the part `1 / m`, by the
-//! power `1 / m` of its likelihood, and the bound holds for losses weighted so: the geometric mean is
-//! concave.
+//! power `1 / m` of its likelihood and with that part of the share, and the bound holds for losses
+//! weighted so: the geometric mean is concave.
 //!
 //! # Source
-//! Herbster & Warmuth 1998, "Tracking the best expert"; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
+//! Herbster & Warmuth 1998, "Tracking the best expert", for the share; Shamir & Merhav 1999, "Low-complexity
+//! sequential lossless coding for piecewise-stationary memoryless sources", and Koolen & de Rooij 2013,
+//! "Universal codes from switching strategies", for its fall; Cesa-Bianchi & Lugosi 2006, chapters 3 and 5.
 
 use crate::{
     error::{Result, require},
@@ -28,6 +34,12 @@ use crate::{
 /// The mixed probability.
 pub(crate) fn mix(weights: &[f64], probabilities: &[f64]) -> f64 {
     weights.iter().zip(probabilities).fold(0.0, |sum, (w, p)| sum + w * p)
+}
+
+/// The share that is dealt out anew after an outcome that `earlier` ones came before; `first` after the
+/// very first.
+pub(crate) fn share(first: f64, earlier: f64) -> f64 {
+    first / (1.0 + first * earlier)
 }
 
 /// Takes in an outcome that counts as the part `part` of one; probabilities are strictly inside (0, 1).

@@ -83,7 +83,8 @@ pub struct ModelConfig {
     pub rates: u64,
     /// The shape of the prior and the personal network; `None` to do without.
     pub network: Option<Network>,
-    /// The share of the weights that is dealt out anew after each outcome, in `[0, 1)`.
+    /// The share `s` of the weights that is dealt out anew after the first outcome, in `[0, 1)`; after
+    /// `t` more it is `s / (1 + s t)`.
     pub share: f64,
     /// How much of what was learnt from an outcome the steady and the bold logistic model keep at the
     /// next.
@@ -116,8 +117,8 @@ impl ModelConfig {
                 Activation::Relu,
                 Loss::BceWithLogits,
             )?),
-            share: 0.005,
-            retention: 0.9995,
+            share: 0.05,
+            retention: 0.9999,
             quick_retention: 0.985,
             training: TrainingConfig {
                 optimizer: Optimizer::Sgd { momentum: 0.0 },
@@ -630,10 +631,11 @@ impl<'m> Model<'m> {
                     (champion, stated.challenger.unwrap_or(champion), outcome.positive)
                 }),
             );
+        let share = part * mixture::share(config.share, rates::outcomes(parts.rates));
         rates::fade(parts.rates);
         for (stated, outcome) in stated.iter().zip(outcomes) {
             let said = &stated.said;
-            let (positive, share) = (outcome.positive, config.share);
+            let positive = outcome.positive;
             mixture::learn(parts.weights, &prior.experts, &said.experts, positive, part, share);
             calibration::learn(parts.calibration, said.mixture, positive, part, share);
             let y = f64::from(u8::from(positive));
