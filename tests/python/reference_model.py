@@ -27,42 +27,52 @@ class Rates:
     """Running rates, from the whole list of outcomes."""
 
     def __init__(self):
-        # (slot, outcome, the last one known before it, its part of one, its group), oldest first
+        # (slot, outcome, the last one known before it, its part of one, its group, misses in a row in
+        # its slot known before it), oldest first
         self.outcomes = []
         self.groups = 0
+
+    def misses(self, slot):
+        own = [y for s, y, *_ in self.outcomes if s == slot]
+        return min(([*own[::-1], 1]).index(1), 7) if own else None
 
     def learn_together(self, slots, labels):
         last = self.outcomes[-1][1] if self.outcomes else None
         part = 1 / len(labels)
         self.groups += 1
-        for slot, y in zip(slots, labels, strict=True):
-            self.outcomes.append((slot, y, last, part, self.groups))
+        misses = [self.misses(slot) for slot in slots]
+        for slot, y, missed in zip(slots, labels, misses, strict=True):
+            self.outcomes.append((slot, y, last, part, self.groups, missed))
 
     def read(self, slot):
         def rate(rows, prior, towards):
             done, count = sum(w * y for w, y in rows), sum(w for w, _ in rows)
             return (done + prior * towards) / (count + prior)
 
-        overall = rate([(part, y) for _, y, _, part, _ in self.outcomes], 2, 0.5)
+        overall = rate([(part, y) for _, y, _, part, *_ in self.outcomes], 2, 0.5)
         moving, slower = [], overall
         for decay in DECAYS:
             faded = [
                 (part * (1 - decay) ** (self.groups - group), y)
-                for _, y, _, part, group in self.outcomes
+                for _, y, _, part, group, _ in self.outcomes
             ]
             slower = rate(faded, 2, slower)
             moving.append(slower)
         own = [(1, y) for s, y, *_ in self.outcomes if s == slot]
         in_slot = rate(own, 4, overall)
         last = self.outcomes[-1][1] if self.outcomes else 0.5
-        following = [(part, y) for _, y, before, part, _ in self.outcomes if before == last]
+        following = [(part, y) for _, y, before, part, *_ in self.outcomes if before == last]
         after = rate(following, 3, overall)
-        return overall, moving, in_slot, after, last, own[-1][1] if own else 0.5, self.present()
+        misses = self.misses(slot)
+        as_often = [(part, y) for _, y, _, part, _, before in self.outcomes if before == misses]
+        due = rate(as_often, 3, after) if own else after
+        last_in_slot = own[-1][1] if own else 0.5
+        return overall, moving, in_slot, after, due, last, last_in_slot, self.present()
 
     def present(self):
         """Return the rate of somebody who may have left for good since the last success."""
         there, done, count, done_then, count_then = 1.0, 0, 0, 0, 0
-        for _, y, _, part, _ in self.outcomes:
+        for _, y, _, part, *_ in self.outcomes:
             rate = (done_then + 1) / (count_then + 2)
             done, count = done + part * y, count + part
             if y:
@@ -156,7 +166,7 @@ class ReferenceModel:
         self.calibration = Calibration(config.share)
 
     def _see(self, x, slot):
-        overall, moving, in_slot, after, last, last_in_slot, present = self.rates.read(slot)
+        overall, moving, in_slot, after, due, last, last_in_slot, present = self.rates.read(slot)
         base = log_odds(overall)
         inputs = [
             log_odds(v) - base if i in self.config.rates else v
@@ -165,7 +175,7 @@ class ReferenceModel:
         relative = [log_odds(rate) - base for rate in (*moving, in_slot, after)]
         z = np.array([1.0, base, *relative, last - 0.5, last_in_slot - 0.5, 0.0, *inputs])
         logistic = [model.predict(z) for model in self.logistic]
-        experts = [overall, *moving[:3], present, in_slot, after, *logistic, overall, overall]
+        experts = [overall, *moving[:3], present, in_slot, due, *logistic, overall, overall]
         return z, np.clip(experts, CLIP, 1 - CLIP)
 
     def experts(self, x, slot):

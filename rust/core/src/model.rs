@@ -12,8 +12,8 @@
 //! the checkpoint: writing it to a file and reading it back resumes with the same bits.
 //!
 //! # State
-//! In order: retrainings so far (1), running rates ([`rates`], 90), the same before the outcomes that
-//! were learnt last (90), the steady, the quick and the bold
+//! In order: retrainings so far (1), running rates ([`rates`], 106), the same before the outcomes that
+//! were learnt last (106), the steady, the quick and the bold
 //! logistic model (`w + w (w + 1) / 2` each, `w` = [`ModelConfig::n_weights`]), mixture weights
 //! ([`EXPERTS`]), calibration (7), gate (6).
 
@@ -33,7 +33,7 @@ use crate::{
 
 /// The experts, in the order of their weights.
 pub const EXPERTS: [&str; 12] = [
-    "rate", "recent_1", "recent_2", "recent_3", "present", "slot", "after", "logistic", "quick",
+    "rate", "recent_1", "recent_2", "recent_3", "present", "slot", "due", "logistic", "quick",
     "bold", "prior", "personal",
 ];
 
@@ -441,7 +441,8 @@ pub(crate) const MAX_TOGETHER: usize = MAX_SLOTS;
 #[derive(Clone, Copy)]
 struct Stated {
     z: [f64; logistic::MAX_WEIGHTS],
-    last: f64,
+    /// The last outcome and the misses in a row, as it was judged.
+    known: (f64, f64),
     said: Prediction,
     challenger: Option<f64>,
 }
@@ -449,7 +450,7 @@ struct Stated {
 impl Stated {
     const NOTHING: Self = Self {
         z: [0.0; logistic::MAX_WEIGHTS],
-        last: 0.0,
+        known: (0.0, 0.0),
         said: Prediction { probability: 0.0, mixture: 0.0, experts: [0.0; N_EXPERTS] },
         challenger: None,
     };
@@ -616,7 +617,8 @@ impl<'m> Model<'m> {
             let view = self.view();
             let rates = if outcome.late { view.rates_before } else { view.rates };
             let seen = self.see(rates, outcome.x, outcome.slot, &mut stated.z);
-            (stated.last, stated.said) = (seen.rates.last, self.prediction(&seen));
+            (stated.known, stated.said) =
+                ((seen.rates.last, seen.rates.misses), self.prediction(&seen));
             stated.challenger = self.challenger(&seen.input);
         }
         let (config, prior) = (self.config, self.prior);
@@ -643,7 +645,7 @@ impl<'m> Model<'m> {
                 let z = &stated.z[..n];
                 logistic::learn(state, z, y, part, prior.gaussian(n, i), retention[i]);
             }
-            rates::learn(parts.rates, outcome.slot, y, part, stated.last);
+            rates::learn(parts.rates, outcome.slot, y, part, stated.known);
         }
         if promoted {
             self.memory.champion.copy_from_slice(self.memory.challenger);
@@ -782,7 +784,7 @@ impl<'m> Model<'m> {
         experts[1..=3].copy_from_slice(&rates.moving[..3]);
         experts[4] = rates.present;
         experts[5] = rates.slot;
-        experts[6] = rates.after;
+        experts[6] = rates.due;
         let logistic = view.logistic.chunks_exact(logistic::len(z.len()));
         for (p, state) in experts[LOGISTIC..].iter_mut().zip(logistic) {
             *p = math::sigmoid(logistic::log_odds(state, z));
@@ -846,7 +848,7 @@ impl<'m> Model<'m> {
         z[rest] = relative(rates.slot);
         z[rest + 1] = relative(rates.after);
         z[rest + 2] = rates.last - 0.5;
-        z[rest + 3] = rates.last_in_slot - 0.5;
+        z[rest + 3] = rates.last_in_slot() - 0.5;
         z[rest + 4] =
             network.map_or(0.0, |says| says.clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS) - overall);
         for (i, (z, &x)) in z[N_OWN..].iter_mut().zip(x).enumerate() {

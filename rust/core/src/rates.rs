@@ -2,7 +2,8 @@
 //!
 //! Every rate is a ratio of sums with pseudo-counts, so it stays inside (0, 1) and exists before the
 //! first outcome. A rate over few outcomes is shrunk to one over more: the fast moving rates to the
-//! slower ones, the slot's rate and the rate after the last outcome to the overall rate.
+//! slower ones, the slot's rate and the rate after the last outcome to the overall rate, the rate after
+//! as many misses in a row, which knows who is due every third day, to the rate after the last outcome.
 //!
 //! One knows that people stop for good. Its person had the rate `r` of the outcomes up to the last
 //! success; may leave at each outcome with the chance `h`; and is there still with the probability `a`,
@@ -32,17 +33,27 @@ const TOTAL: usize = 0;
 const LAST: usize = 2;
 const MOVING: usize = 3;
 const AFTER: usize = MOVING + 2 * DECAYS.len();
-const SLOTS: usize = AFTER + 4;
+/// After each number of misses in a row in one slot, whatever the slot.
+const DUE: usize = AFTER + 4;
+/// Each slot's sum and count, then its misses in a row.
+const SLOTS: usize = DUE + 2 * (MOST_MISSES as usize + 1);
 /// The probability of being there still; then successes and outcomes up to the last success.
 const PRESENT: usize = SLOTS + 3 * MAX_SLOTS;
 
+/// Misses in a row are told apart up to a week of them.
+const MOST_MISSES: u8 = 7;
+
 /// The last outcome before there is one.
 const NONE_YET: f64 = 0.5;
+
+/// Misses in a row before there is an outcome.
+const NO_OUTCOME: f64 = -1.0;
 
 // Pseudo-counts: how many outcomes the rate shrunk to is worth.
 const MOVING_PRIOR: f64 = 2.0;
 const SLOT_PRIOR: f64 = 4.0;
 const AFTER_PRIOR: f64 = 3.0;
+const DUE_PRIOR: f64 = 3.0;
 
 /// The chance of leaving for good at an outcome.
 const LEAVING: f64 = 0.01;
@@ -60,10 +71,20 @@ pub struct Rates {
     pub slot: f64,
     /// The rate after an outcome like the last one.
     pub after: f64,
+    /// The rate after as many misses in a row as now in this slot.
+    pub due: f64,
     /// The last outcome, 1 or 0; ½ before there is one.
     pub last: f64,
-    /// The last outcome in this slot, likewise.
-    pub last_in_slot: f64,
+    /// How many misses in a row there are in this slot, at most 7; -1 before there is an outcome.
+    pub misses: f64,
+}
+
+impl Rates {
+    /// The last outcome in this slot, 1 or 0; ½ before there is one.
+    #[must_use]
+    pub fn last_in_slot(&self) -> f64 {
+        if self.misses == NO_OUTCOME { NONE_YET } else { f64::from(u8::from(self.misses == 0.0)) }
+    }
 }
 
 /// Fills `state` with that of a person without history.
@@ -71,7 +92,7 @@ pub(crate) fn reset(state: &mut [f64]) {
     state.fill(0.0);
     state[LAST] = NONE_YET;
     for slot in state[SLOTS..PRESENT].chunks_exact_mut(3) {
-        slot[2] = NONE_YET;
+        slot[2] = NO_OUTCOME;
     }
     state[PRESENT] = 1.0;
 }
@@ -94,9 +115,11 @@ pub(crate) fn read(state: &[f64], slot: usize) -> Rates {
         None => overall,
     };
     let at = SLOTS + 3 * slot;
+    let misses = state[at + 2];
+    let due = in_a_row(misses).map_or(after, |at| shrunk(at, DUE_PRIOR, after));
     let slot = shrunk(at, SLOT_PRIOR, overall);
     let present = state[PRESENT] * rate_while_present(state);
-    Rates { overall, moving, present, slot, after, last, last_in_slot: state[at + 2] }
+    Rates { overall, moving, present, slot, after, due, last, misses }
 }
 
 /// What came before fades by one outcome: to be called before what is learnt together.
@@ -107,9 +130,16 @@ pub(crate) fn fade(state: &mut [f64]) {
     }
 }
 
-/// Takes in an outcome, 1 or 0, as the part `part` of one; `last` is what [`Rates::last`] was when it was
-/// judged. In its slot it counts in full, because those that share it are in other slots.
-pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, last: f64) {
+/// Takes in an outcome, 1 or 0, as the part `part` of one; `last` and `misses` are what they were in
+/// [`Rates`] when it was judged. In its slot it counts in full, because those that share it are in other
+/// slots.
+pub(crate) fn learn(
+    state: &mut [f64],
+    slot: usize,
+    outcome: f64,
+    part: f64,
+    (last, misses): (f64, f64),
+) {
     let absent = 1.0 - rate_while_present(state);
     let mut count = |at: usize, part: f64| {
         state[at] += part * outcome;
@@ -120,7 +150,7 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, las
     for i in 0..DECAYS.len() {
         count(MOVING + 2 * i, part);
     }
-    if let Some(at) = transition(last) {
+    for at in transition(last).into_iter().chain(in_a_row(misses)) {
         count(at, part);
     }
     let mut present = 1.0;
@@ -132,10 +162,13 @@ pub(crate) fn learn(state: &mut [f64], slot: usize, outcome: f64, part: f64, las
     }
     state[PRESENT] = (1.0 - LEAVING * part) * present;
     state[LAST] = outcome;
-    state[SLOTS + 3 * slot + 2] = outcome;
+    let misses = &mut state[SLOTS + 3 * slot + 2];
+    *misses =
+        if outcome == 1.0 { 0.0 } else { (misses.max(0.0) + 1.0).min(f64::from(MOST_MISSES)) };
 }
 
-/// Refuses a state that no history leads to: a sum outside `[0, count]`, a last outcome that is none.
+/// Refuses a state that no history leads to: a sum outside `[0, count]`, a last outcome that is none,
+/// misses that are no number of them.
 pub(crate) fn check(state: &[f64]) -> Result<()> {
     let require = |holds, expected, actual| require(holds, "state", expected, actual);
     let sums = state[TOTAL..LAST].chunks_exact(2).chain(state[MOVING..SLOTS].chunks_exact(2));
@@ -145,9 +178,12 @@ pub(crate) fn check(state: &[f64]) -> Result<()> {
         let holds = pair[0] >= 0.0 && pair[0] <= pair[1] * (1.0 + 1e-9) && pair[1] <= 1e15;
         require(holds, "successes between 0 and the count of outcomes", pair[0])?;
     }
-    for &last in [state[LAST]].iter().chain(state[SLOTS..PRESENT].iter().skip(2).step_by(3)) {
-        let holds = last == 0.0 || last == 1.0 || last == NONE_YET;
-        require(holds, "last outcomes that are 0, 1 or 0.5", last)?;
+    let last = state[LAST];
+    let holds = last == 0.0 || last == 1.0 || last == NONE_YET;
+    require(holds, "a last outcome that is 0, 1 or 0.5", last)?;
+    for slot in state[SLOTS..PRESENT].chunks_exact(3) {
+        let holds = slot[2] == NO_OUTCOME || (0..=MOST_MISSES).any(|n| slot[2] == f64::from(n));
+        require(holds, "misses in a row from 0 to 7, or -1", slot[2])?;
     }
     let present = state[PRESENT];
     require((0.0..=1.0).contains(&present), "a probability of being there still", present)
@@ -172,4 +208,10 @@ fn transition(last: f64) -> Option<usize> {
     } else {
         None
     }
+}
+
+/// Where the outcomes after as many misses in a row are counted.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn in_a_row(misses: f64) -> Option<usize> {
+    (misses >= 0.0).then(|| DUE + 2 * misses as usize)
 }

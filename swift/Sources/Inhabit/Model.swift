@@ -8,7 +8,7 @@ import Foundation
 public struct Model: Sendable {
     /// The experts, in the order of ``Prediction/experts``.
     public static let experts = [
-        "rate", "recent_1", "recent_2", "recent_3", "present", "slot", "after", "logistic", "quick", "bold",
+        "rate", "recent_1", "recent_2", "recent_3", "present", "slot", "due", "logistic", "quick", "bold",
         "prior", "personal",
     ]
 
