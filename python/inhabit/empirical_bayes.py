@@ -25,6 +25,7 @@ from inhabit._native import (
 )
 from inhabit.evaluation import BURN_IN
 from inhabit.exceptions import ConfigError
+from inhabit.features import hour_of_day, same_kind_of_day_rate
 from inhabit.population import features_of, walk_many
 from inhabit.priors import HIDDEN_LAYERS, columns, model_config, prior_for
 from inhabit.samples import POSITIVE, UNKNOWN
@@ -67,7 +68,7 @@ class PriorConfig:
         the precision of its weights, divided by the number of samples in the loss.
     unseen : tuple of str
         Features that the network is not to see: those that tell one group of people from another
-        more than one moment from another.
+        more than one moment from another. By default the rate that rests on the fewest windows.
     steps : tuple of float
         How far to go from the prior that is refined, in parts of the way to what these people say.
         Evidence weighs these against each other; the way that is gone is their average.
@@ -88,7 +89,7 @@ class PriorConfig:
     stages: tuple[tuple[int, float], ...] = ((40, 0.01), (20, 0.003), (20, 0.001))
     batch_size: int = 64
     pull: float = 1.0
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = (same_kind_of_day_rate.name,)
     steps: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     judges: int = 10
     folds: int = 4
@@ -109,12 +110,12 @@ GENERAL: Final = PriorConfig(
     stages=((20, 0.01), (10, 0.003), (10, 0.001)),
     batch_size=256,
     pull=100,
-    unseen=("hour_of_day",),
+    unseen=(hour_of_day.name, same_kind_of_day_rate.name),
 )
 """For a prior for kinds of habit that it has not seen, such as the built-in one.
 
 The fixed weights of a model without a prior count for many people, because those of other habits
-are only loosely alike; and the network does not see the hour, which tells habits apart.
+are only loosely alike; and the network does not see the hour, either, which tells habits apart.
 """
 
 

@@ -322,6 +322,13 @@ class AsOf:
         return same
 
     @cached_property
+    def same_weekend(self) -> NDArray[np.bool_]:
+        """Which windows of the history open at a weekend if the moment's does, (n, HISTORY)."""
+        weekend = self._of_history(self.windows.window_weekend)
+        same: NDArray[np.bool_] = weekend == self.moments.window_weekend[:, None]
+        return same
+
+    @cached_property
     def days_ago(self) -> NDArray[np.int32]:
         """How many local days before the moment's the windows opened, shape (n, HISTORY)."""
         days: NDArray[np.int32] = self.moments.day[:, None].astype(np.int32) - self._history.day
@@ -737,36 +744,37 @@ def recent_rate(asof: AsOf) -> NDArray[np.float64]:
 @feature(rate=True)
 def same_slot_rate(asof: AsOf) -> NDArray[np.float64]:
     """``(s + 4 r) / (n + 4)``: `s` positive of `n` windows of the same slot, long rate `r`."""
-    return _shrunk_rate(asof, asof.same_slot, 4)
+    return _shrunk_rate(asof, asof.same_slot, 4, asof.long_rate)
 
 
 @feature(rate=True)
 def same_weekday_rate(asof: AsOf) -> NDArray[np.float64]:
     """``(s + 6 r) / (n + 6)``: `s` positive of `n` windows of the same weekday, long rate `r`."""
-    return _shrunk_rate(asof, asof.same_weekday, 6)
+    return _shrunk_rate(asof, asof.same_weekday, 6, asof.long_rate)
 
 
 @feature(rate=True)
-def after_last_rate(asof: AsOf) -> NDArray[np.float64]:
-    """``(s + 3 r) / (n + 3)`` over the windows that followed a label equal to the latest one.
+def same_kind_of_day_rate(asof: AsOf) -> NDArray[np.float64]:
+    """``(s + 4 q) / (n + 4)``, of the same slot and the same kind of day: `weekend` or not.
 
-    `n` such windows, `s` of them positive, long rate `r`.
+    `n` such windows, `s` of them positive, `q` the rate of the slot, `same_slot_rate`.
     """
-    after_same = (asof.positive[:, 1:] == asof.positive[:, :1]) & asof.known[:, 1:]
-    positive = count(after_same & asof.positive[:, :-1])
-    return (positive + 3 * asof.long_rate) / (count(after_same) + 3)
+    alike = asof.same_slot & asof.same_weekend
+    return _shrunk_rate(asof, alike, 4, same_slot_rate.compute(asof))
 
 
 @feature()
 def weekend(asof: AsOf) -> NDArray[np.float64]:
     """1 where the window opens on a Saturday or Sunday, else 0."""
-    return (asof.moments.window_weekday >= 5).astype(np.float64)
+    return asof.moments.window_weekend.astype(np.float64)
 
 
-def _shrunk_rate(asof: AsOf, alike: NDArray[np.bool_], strength: float) -> NDArray[np.float64]:
-    """Return the rate over the windows that are alike, as if `strength` more had the long rate."""
+def _shrunk_rate(
+    asof: AsOf, alike: NDArray[np.bool_], strength: float, towards: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the rate over the windows that are alike, as if `strength` more had another rate."""
     positive, known = asof.tally(alike)
-    return (positive + strength * asof.long_rate) / (known + strength)
+    return (positive + strength * towards) / (known + strength)
 
 
 # --- sets of features --------------------------------------------------------
@@ -886,7 +894,7 @@ DEFAULT_FEATURES: Final = FeatureSet(
         recent_rate,
         same_slot_rate,
         same_weekday_rate,
-        after_last_rate,
+        same_kind_of_day_rate,
         weekend,
     )
 )

@@ -353,6 +353,12 @@ class Moments:
         return (self.weekday + (self.window_start_us > self.at_us)) % 7
 
     @property
+    def window_weekend(self) -> NDArray[np.bool_]:
+        """Whether the window begins on a Saturday or Sunday."""
+        weekend: NDArray[np.bool_] = self.window_weekday >= 5
+        return weekend
+
+    @property
     def time_of_day_us(self) -> NDArray[np.int64]:
         """Microseconds since local midnight."""
         return (self.at_us + self.utc_offset_s * np.int64(US_PER_SECOND)) % US_PER_DAY

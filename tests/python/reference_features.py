@@ -203,11 +203,16 @@ def default_features(rows, target, moments, now):
         total += weight
         weight *= 0.8
 
-    def shrunk(labels, strength):
-        return (sum(labels) + strength * long_rate) / (len(labels) + strength)
+    def shrunk(labels, strength, towards=long_rate):
+        return (sum(labels) + strength * towards) / (len(labels) + strength)
+
+    def is_weekend(m):
+        window_day = m.day + (m.window_start_us > m.at_us)
+        return date.fromordinal(window_day).weekday() >= 5
 
     local_us = now.at_us + now.utc_offset_s * 1_000_000
-    window_day = now.day + (now.window_start_us > now.at_us)
+    same_slot = [(y, m) for y, m in past if m.slot == now.slot]
+    of_slot = shrunk([y for y, _ in same_slot], 4)
     values = [
         min(streak, 30) / 30,
         (sum(month) + 1) / (len(month) + 2),
@@ -215,9 +220,9 @@ def default_features(rows, target, moments, now):
         (c := count_today(rows, target, "reminder_tapped", now)) / (c + 3),
         local_us % DAY_US / DAY_US,
         (faded + 2 * long_rate) / (total + 2),
-        shrunk([y for y, m in past if m.slot == now.slot], 4),
+        of_slot,
         shrunk([y for y, m in past if (now.day - m.day) % 7 == 0], 6),
-        shrunk([y for y, before in pairwise(labels) if before == labels[0]], 3),
-        float(date.fromordinal(window_day).weekday() >= 5),
+        shrunk([y for y, m in same_slot if is_weekend(m) == is_weekend(now)], 4, of_slot),
+        float(is_weekend(now)),
     ]
     return np.array(values, np.float64).astype(np.float32)

@@ -27,8 +27,8 @@ class Rates:
     """Running rates, from the whole list of outcomes."""
 
     def __init__(self):
-        # (slot, outcome, the last one known before it, its part of one, its group, misses in a row in
-        # its slot known before it), oldest first
+        # (slot, outcome, the last one known before it, its part of one, its group, and the misses
+        # in a row known before it in its slot), oldest first
         self.outcomes = []
         self.groups = 0
 

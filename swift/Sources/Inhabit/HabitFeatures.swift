@@ -21,15 +21,15 @@ public struct HabitFeatures: Hashable, Sendable {
     public var sameSlotRate: Float
     /// `(s + 6 r) / (n + 6)`: `s` positive of `n` windows of the same weekday.
     public var sameWeekdayRate: Float
-    /// `(s + 3 r) / (n + 3)` over the windows that followed a label equal to the latest one.
-    public var afterLastRate: Float
+    /// `(s + 4 q) / (n + 4)`: of the same slot and the same kind of day, weekend or not; `q` is the rate of the slot.
+    public var sameKindOfDayRate: Float
     /// 1 where the window opens on a Saturday or Sunday, else 0.
     public var weekend: Float
 
     /// The names, in the order of ``inputs``.
     public static let names = [
         "current_streak", "completion_rate_30d", "app_launches_today", "reminders_opened_today", "hour_of_day",
-        "recent_rate", "same_slot_rate", "same_weekday_rate", "after_last_rate", "weekend",
+        "recent_rate", "same_slot_rate", "same_weekday_rate", "same_kind_of_day_rate", "weekend",
     ]
 
     /// SHA-256 of what a model that reads these features depends on: names, versions, kinds, parameters.
@@ -40,7 +40,7 @@ public struct HabitFeatures: Hashable, Sendable {
         ["app_launches_today",1,false,{"half_at":3,"kind":"app_opened"}],\
         ["reminders_opened_today",1,false,{"half_at":3,"kind":"reminder_tapped"}],\
         ["hour_of_day",1,false,{}],["recent_rate",1,true,{}],["same_slot_rate",1,true,{}],\
-        ["same_weekday_rate",1,true,{}],["after_last_rate",1,true,{}],["weekend",1,false,{}]],"history":128}
+        ["same_weekday_rate",1,true,{}],["same_kind_of_day_rate",1,true,{}],["weekend",1,false,{}]],"history":128}
         """
 
     /// Which of them estimate the target's probability; the model reads those as log odds. Bit 0 is the first.
@@ -50,7 +50,7 @@ public struct HabitFeatures: Hashable, Sendable {
     public var inputs: [Float] {
         [
             currentStreak, completionRate30Days, appLaunchesToday, remindersOpenedToday, hourOfDay, recentRate,
-            sameSlotRate, sameWeekdayRate, afterLastRate, weekend,
+            sameSlotRate, sameWeekdayRate, sameKindOfDayRate, weekend,
         ]
     }
 }
@@ -69,10 +69,13 @@ extension HabitFeatures {
 
         let long = Tally(past) { _ in true }.rate(strength: 2, prior: 0.5)
         recentRate = Float(Self.recentRate(past, long))
-        sameSlotRate = Float(Tally(past) { $0.slot == moment.slot }.rate(strength: 4, prior: long))
+        let sameSlot = past.filter { $0.slot == moment.slot }
+        let ofSlot = Tally(sameSlot) { _ in true }.rate(strength: 4, prior: long)
+        sameSlotRate = Float(ofSlot)
         sameWeekdayRate = Float(Tally(past) { $0.daysAgo % 7 == 0 }.rate(strength: 6, prior: long))
-        afterLastRate = Float(Tally(following: past).rate(strength: 3, prior: long))
-        weekend = moment.windowWeekday >= 5 ? 1 : 0
+        let sameKindOfDay = Tally(sameSlot) { $0.isWeekend == moment.isWeekend }
+        sameKindOfDayRate = Float(sameKindOfDay.rate(strength: 4, prior: ofSlot))
+        weekend = moment.isWeekend ? 1 : 0
     }
 
     private static func recentRate(_ past: [AsOf.Past], _ long: Double) -> Double {
@@ -92,19 +95,10 @@ private struct Tally {
     private var known = 0
 
     init(_ past: [AsOf.Past], where isAlike: (AsOf.Past) -> Bool) {
-        for window in past where isAlike(window) { add(window) }
-    }
-
-    /// Of the windows that followed a label equal to the latest one.
-    init(following past: [AsOf.Past]) {
-        for (newer, older) in zip(past, past.dropFirst()) where older.isPositive == past[0].isPositive {
-            add(newer)
+        for window in past where isAlike(window) {
+            known += 1
+            if window.isPositive { positive += 1 }
         }
-    }
-
-    private mutating func add(_ window: AsOf.Past) {
-        known += 1
-        if window.isPositive { positive += 1 }
     }
 
     /// The rate, as if `strength` more windows had had the rate `prior`.

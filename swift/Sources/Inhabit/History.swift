@@ -53,7 +53,7 @@ struct History {
             past.append(
                 AsOf.Past(
                     isPositive: label == .positive, slot: windows[index].slot,
-                    daysAgo: moment.day - windows[index].day))
+                    daysAgo: moment.day - windows[index].day, isWeekend: windows[index].isWeekend))
         }
         return AsOf(
             moment: moment, past: past,
@@ -141,6 +141,7 @@ struct AsOf {
         let slot: Int
         /// How many local days before the moment's it opened.
         let daysAgo: Int
+        let isWeekend: Bool
     }
 
     let moment: Moment

@@ -77,10 +77,10 @@ public struct Moment: Hashable, Sendable {
     public let windowStart: Int64
     public let windowEnd: Int64
 
-    /// Weekday of the local day in which the window begins; Monday is 0.
-    var windowWeekday: Int {
+    /// Whether the window begins on a Saturday or Sunday.
+    var isWeekend: Bool {
         let monday = Int64(day) + 3 + (windowStart > at.microseconds ? 1 : 0)
-        return Int(floorRemainder(monday, 7))
+        return floorRemainder(monday, 7) >= 5
     }
 }
 
