@@ -218,7 +218,8 @@ def test_json(home):
     assert told("import", write_events(home / "events.csv"))["added"] == 40
     probability = told("predict", "--at", "2026-02-14T08:00")["probability"]
     assert 0 < probability < 1
-    assert set(told("predict", "--explain")["reasons"]) > {"current_streak", "weekend"}
+    reasons = told("predict", "--explain", "--at", "2026-02-14T08:00")["reasons"]
+    assert set(reasons) > {"current_streak", "weekend"}
     looked = told("decide", "--dry-run")
     decision = told("decide")
     assert looked["action"] == decision["action"]
