@@ -324,8 +324,11 @@ class AsOf:
     @cached_property
     def same_weekend(self) -> NDArray[np.bool_]:
         """Which windows of the history open at a weekend if the moment's does, (n, HISTORY)."""
-        weekend = self._of_history(self.windows.window_weekend)
-        same: NDArray[np.bool_] = weekend == self.moments.window_weekend[:, None]
+        week = np.int32(7)
+        next_day = self.moments.window_start_us > self.moments.at_us  # of all moments, or of none
+        since_monday = self._history.day + np.int32(6) + next_day[:, None]
+        since_monday -= since_monday // week * week
+        same: NDArray[np.bool_] = (since_monday >= 5) == self.moments.window_weekend[:, None]
         return same
 
     @cached_property
