@@ -117,7 +117,7 @@ impl ModelConfig {
                 Activation::Relu,
                 Loss::BceWithLogits,
             )?),
-            share: 0.05,
+            share: 0.02,
             retention: 0.9999,
             quick_retention: 0.985,
             training: TrainingConfig {
