@@ -111,6 +111,20 @@ def test_the_days_of_the_week_are_learnt(prior):
     assert own.mean() < base.mean() / 4
 
 
+def test_evenings_instead_of_mornings_at_weekends_are_learnt(prior):
+    day, slot = np.divmod(np.arange(2 * 180), 2)
+    own, base = regrets(lambda _: np.where((day % 7 >= 5) == (slot == 1), 0.9, 0.1), TWICE, prior)
+    assert own[180:].mean() < 0.035
+    assert own.mean() < base.mean() / 4
+
+
+@pytest.mark.parametrize("cycle", [2, 3])
+def test_somebody_who_comes_every_second_or_third_day_is_due(cycle, prior):
+    own, base = regrets(lambda _: np.where(np.arange(180) % cycle == 0, 0.95, 0.05), ONCE, prior)
+    assert own.mean() < base.mean() / 2
+    assert own[90:].mean() < base[90:].mean() / 3
+
+
 def test_years_sharpen_what_is_known(prior):
     own, _ = regrets(lambda _: np.where(np.arange(3 * YEAR) % 7 < 5, 0.7, 0.2), ONCE, prior, n=10)
     assert own[YEAR:].mean() < 0.02 < own[:YEAR].mean()
