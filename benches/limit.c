@@ -71,7 +71,23 @@ INLINE wide SQRT(wide x) {
 }
 #else
 #define DIV OP(div_ps)
+#if W == 16
+/* The same bits without the divider, which has the quotient to find: `sqrt16` in rust/core/src/simd.rs. */
+INLINE wide SQRT(wide x) {
+    __m512i bits = _mm512_castps_si512(x);
+    __m512i above = _mm512_sub_epi32(bits, _mm512_castps_si512(SPLAT(0x1p-100f)));
+    __mmask16 usual = _mm512_cmplt_epu32_mask(above, _mm512_set1_epi32(0x72000000));
+    if (_mm512_mask_test_epi32_mask(~usual, bits, bits)) return _mm512_sqrt_ps(x);
+    wide estimate = _mm512_maskz_rsqrt14_ps(usual, x);
+    wide root = MUL(x, estimate), half = MUL(SPLAT(0.5f), estimate);
+    wide error = _mm512_fnmadd_ps(root, half, SPLAT(0.5f));
+    root = FMA(root, error, root);
+    half = FMA(half, error, half);
+    return FMA(_mm512_fnmadd_ps(root, root, x), half, root);
+}
+#else
 #define SQRT OP(sqrt_ps)
+#endif
 #endif
 
 INLINE wide sigmoid(wide z) {
