@@ -9,9 +9,9 @@ events in one year. Times are medians, in milliseconds.
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -171,5 +171,7 @@ def table(sizes: tuple[int, ...]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for line in table(tuple(map(int, sys.argv[1:])) or SIZES):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("events", type=int, nargs="*", default=SIZES, help="sizes of the logs")
+    for line in table(tuple(parser.parse_args().events)):
         print(line, flush=True)
