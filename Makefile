@@ -73,8 +73,8 @@ xcframework: $(VENV)/deps ## build/Inhabit.xcframework: device and simulator (un
 swift: ## the Swift package, built and tested with the real compiler
 	tools/swift
 
-bench: build $(VENV)/group-bench ## speed: this package, its rivals and the limit of the machine, in one table
-	$(BIN)/python benches/rivals.py
+bench: build $(VENV)/group-bench ## speed: this package, its rivals and the limit of the machine, in one table (benches/speed.md)
+	$(BIN)/python benches/rivals.py --people 10000 --write
 
 quality: build $(VENV)/group-quality ## quality of prediction on real people (DATA=folder), beside its rivals
 	$(BIN)/python benches/quality.py $(if $(DATA),--data $(DATA))
