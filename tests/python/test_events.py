@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import strategies as some
+from cost import sqlite_steps
 from inhabit.events import (
     Event,
     EventColumns,
@@ -641,15 +642,12 @@ def test_a_look_back_reads_only_what_it_returns(tmp_path):
                 EventRow.checked(kind, NOON - timedelta(hours=hour), subject="run")
                 for hour, kind in zip(hours, kinds, strict=False)
             )
-            connection = log._database._open()
-            taken = itertools.count()
-            connection.set_progress_handler(lambda: next(taken) and None, 1)
             since_us = us_from_datetime(NOON - timedelta(days=30))
-            columns = log.columns("run", since_us)
-            log.last("run")
-            log.first()
-            log.offset_changes(since_us, us_from_datetime(NOON))
-            connection.set_progress_handler(None, 0)
+            with sqlite_steps(log) as taken:
+                columns = log.columns("run", since_us)
+                log.last("run")
+                log.first()
+                log.offset_changes(since_us, us_from_datetime(NOON))
             assert len(columns) == 121
             return next(taken)
 

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cost import sqlite_steps
 from histories import MINUTE_US, START_US, columns, histories, schedules, targets, years
 from inhabit.events import EventLog, EventRow
 from inhabit.features import DEFAULT_FEATURES, last_value, time_since
@@ -112,20 +113,13 @@ def test_an_old_log_is_read_as_fast_as_a_young_one(tmp_path):
             for n, at in enumerate(range(start, START_US, day_us // 4))
             for about, kind in ((("run", "habit_completed") if n % 4 == 0 else ("", "app_opened")),)
         ]
-        taken = 0
-
-        def count():
-            nonlocal taken
-            taken += 1
-
+        walked, now_us = Walked(START_US - day_us, START_US - day_us), START_US + day_us
         with EventLog(tmp_path / f"{years}.sqlite3") as log:
             log.append_rows(rows)
-            connection = log._database._connection
-            connection.set_progress_handler(count, 1)
-            walked = Walked(START_US - day_us, START_US - day_us)
-            asked_of_log(log, target, schedule, FEATURES, as_of_us=START_US + day_us, walked=walked)
-            Questions(log, target, schedule, FEATURES).open_at(START_US + day_us // 2, 0)
-        return taken
+            with sqlite_steps(log) as taken:
+                asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us, walked=walked)
+                Questions(log, target, schedule, FEATURES).open_at(START_US + day_us // 2, 0)
+        return next(taken)
 
     assert steps(20) <= 1.02 * steps(1)  # a level more in a tree of rows is a few steps
 
@@ -143,19 +137,13 @@ def test_hours_that_no_moment_looks_back_on_are_not_read(tmp_path):
             for n in range(launches)
             for at in (START_US + day * day_us + (12 * 60 + n) * MINUTE_US,)
         ]
-        taken = 0
-
-        def count():
-            nonlocal taken
-            taken += 1
-
+        walked = Walked(START_US + 180 * day_us, START_US + 180 * day_us)
+        now_us = START_US + 200 * day_us
         with EventLog(tmp_path / f"{launches}.sqlite3") as log:
             log.append_rows(rows)
-            log._database._connection.set_progress_handler(count, 1)
-            walked = Walked(START_US + 180 * day_us, START_US + 180 * day_us)
-            now_us = START_US + 200 * day_us
-            asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us, walked=walked)
-        return taken
+            with sqlite_steps(log) as taken:
+                asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us, walked=walked)
+        return next(taken)
 
     assert steps(300) <= 1.02 * steps(10)
 
