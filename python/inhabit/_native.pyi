@@ -115,7 +115,7 @@ class Network:
         X : array_like of float32, shape (n, n_inputs)
             C-contiguous float32 is read in place, anything else is converted first.
         out : ndarray of float32, shape (n,) or (n, n_outputs), optional
-            Where to write; C-contiguous, and not memory of `X`.
+            Where to write; C-contiguous, aligned, and not memory of `X`.
 
         Returns
         -------

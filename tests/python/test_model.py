@@ -406,6 +406,11 @@ def test_every_number_stays_a_number_however_large_the_inputs(sequence):
         ({"learn_at": np.full(9, 10, np.uint32)}, ConfigError, "learn_at: expected rows later"),
         ({"label": np.zeros(8, np.int8)}, ShapeError, "label"),
         ({"label": np.zeros(9)}, TypeError, "label: expected a one-dimensional numpy array"),
+        (
+            {"learn_at": np.zeros(37, np.uint8)[1:].view(np.uint32)},
+            ShapeError,
+            "learn_at: expected a contiguous, aligned array",
+        ),
         ({"X": np.zeros((9, 4), np.float32)}, ShapeError, "X"),
         ({"X": np.full((9, 3), np.nan, np.float32)}, NonFiniteError, "x: expected finite"),
         ({"X": np.full((9, 3), -2e12)}, ConfigError, "x: expected inputs between -1e12 and 1e12"),

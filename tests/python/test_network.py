@@ -132,11 +132,17 @@ def test_out_must_be_its_own_and_writable():
 @pytest.mark.parametrize(
     "out",
     [np.empty(39, np.float32), np.empty(40), np.empty((40, 1), np.float32), [0.0] * 40,
-     np.empty(80, np.float32)[::2]],
+     np.empty(80, np.float32)[::2], np.empty(161, np.uint8)[1:].view(np.float32)],
 )  # fmt: skip
 def test_out_must_fit(out):
     with pytest.raises(ShapeError, match="out"):
         Network().predict_many(np.zeros((40, 10), np.float32), out=out)
+
+
+def unaligned(array):
+    """The same numbers one byte beside where they should lie, as in a packed record."""
+    packed = np.frombuffer(b"\0" + array.tobytes(), np.uint8)[1:]
+    return packed.view(array.dtype).reshape(array.shape)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +157,7 @@ def test_out_must_fit(out):
         lambda X: X.astype(np.longdouble),
         lambda X: np.ma.masked_less(X, -1),  # nothing is hidden
         lambda X: X.view(type("Subclass", (np.ndarray,), {})),
+        unaligned,
     ],
 )
 def test_other_layouts_are_copied(convert):

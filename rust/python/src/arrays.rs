@@ -1,5 +1,6 @@
-//! Arrays at the door: C-contiguous float32 comes in without a copy; other numbers (booleans, integers,
-//! floats of any width, layout and byte order) are copied; the rest is an error that names the argument.
+//! Arrays at the door: C-contiguous, aligned float32 comes in without a copy; other numbers (booleans,
+//! integers, floats of any width, layout, byte order and alignment) are copied; the rest is an error that
+//! names the argument.
 
 use numpy::{
     BorrowError, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
@@ -12,7 +13,7 @@ use crate::{
     fast,
 };
 
-/// A C-contiguous float32 array, ready for the core.
+/// A C-contiguous, aligned float32 array, ready for the core.
 #[derive(Debug)]
 pub(crate) struct Floats<'py> {
     array: Bound<'py, PyArrayDyn<f32>>,
@@ -26,7 +27,7 @@ impl<'py> Floats<'py> {
     pub(crate) fn read(argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
         // A subclass may hide some of its numbers, as masked arrays do.
         if let Ok(array) = value.cast::<PyArrayDyn<f32>>()
-            && array.is_c_contiguous()
+            && is_plain(array)
             && array.get_type().is(PyUntypedArray::type_object(value.py()))
         {
             let guard = array
@@ -98,7 +99,7 @@ pub(crate) struct FloatsOut<'py> {
 }
 
 impl<'py> FloatsOut<'py> {
-    /// Refuses anything but a writable C-contiguous float32 array of this shape.
+    /// Refuses anything but a writable, C-contiguous, aligned float32 array of this shape.
     pub(crate) fn new(
         argument: &'static str,
         value: &Bound<'py, PyAny>,
@@ -107,10 +108,10 @@ impl<'py> FloatsOut<'py> {
         let array = value
             .cast::<PyArrayDyn<f32>>()
             .ok()
-            .filter(|array| array.is_c_contiguous() && array.shape() == shape);
+            .filter(|array| is_plain(array) && array.shape() == shape);
         let Some(array) = array else {
             return Err(ShapeError::new_err(format!(
-                "{argument}: expected a writable C-contiguous float32 array of shape {}",
+                "{argument}: expected a writable, C-contiguous, aligned float32 array of shape {}",
                 shape_text(shape)
             )));
         };
@@ -136,13 +137,18 @@ impl<'py> FloatsOut<'py> {
     }
 }
 
+/// Whether the numbers are a slice as they lie in memory.
+fn is_plain(array: &Bound<'_, PyArrayDyn<f32>>) -> bool {
+    array.is_c_contiguous() && array.is_aligned()
+}
+
 fn shape_text(shape: &[usize]) -> String {
     let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
     let comma = if sizes.len() == 1 { "," } else { "" };
     format!("({}{comma})", sizes.join(", "))
 }
 
-/// `numpy.asarray(value, dtype="float32", order="C")`, of numbers only; or what came instead, and why that
+/// `numpy.require(value, "float32", "CA")`, of numbers only; or what came instead, and why that
 /// cannot be converted.
 fn convert<'py>(
     value: &Bound<'py, PyAny>,
@@ -185,8 +191,9 @@ fn to_float32<'py>(
     quiet.set_item(intern!(py, "over"), intern!(py, "ignore"))?;
     let quiet = numpy.call_method(intern!(py, "errstate"), (), Some(&quiet))?;
     quiet.call_method0(intern!(py, "__enter__"))?;
-    let arguments = (array, intern!(py, "float32"), intern!(py, "C"));
-    let converted = numpy.call_method1(intern!(py, "asarray"), arguments);
+    // "CA": C-contiguous and aligned.
+    let arguments = (array, intern!(py, "float32"), intern!(py, "CA"));
+    let converted = numpy.call_method1(intern!(py, "require"), arguments);
     quiet.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
     Ok(converted?.cast_into::<PyArrayDyn<f32>>()?)
 }

@@ -554,11 +554,13 @@ pub(crate) fn column<'py, T: Element>(
         let message = format!("{argument}: expected a one-dimensional numpy array of {dtype}");
         return Err(PyTypeError::new_err(message));
     };
-    if array.len() == n && array.is_c_contiguous() {
+    if array.len() == n && array.is_c_contiguous() && array.is_aligned() {
         return Ok(array);
     }
-    let message =
-        format!("{argument}: expected a contiguous array of shape ({n},), got {:?}", array.shape());
+    let message = format!(
+        "{argument}: expected a contiguous, aligned array of shape ({n},), got {:?}",
+        array.shape()
+    );
     Err(ShapeError::new_err(message))
 }
 
