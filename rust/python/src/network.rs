@@ -7,13 +7,13 @@ use inhabit_core::{
 };
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{prelude::*, types::PyTuple};
-use rayon::prelude::*;
+use rayon::{ThreadPool, prelude::*};
 
 use crate::{
     arrays::{Floats, FloatsOut},
     error::{ConfigError, IntoPyResult, ShapeError},
     fast::GilCell,
-    integers,
+    integers, workers,
 };
 
 /// A fully connected network and its parameters. Documented in `_native.pyi`.
@@ -68,8 +68,13 @@ impl State {
 /// Rows per task when several cores share the work; with fewer, one core is as fast.
 const TASK_ROWS: usize = 8192;
 
-/// Predictions of all rows, on all cores when it pays.
-fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Result<Vec<f32>> {
+/// Predictions of all rows, by the threads of `pool` or by this one.
+fn predict_rows(
+    core: &Core,
+    parameters: &[f32],
+    x: &[f32],
+    pool: Option<&ThreadPool>,
+) -> inhabit_core::Result<Vec<f32>> {
     let (n_inputs, n_outputs) = (core.n_inputs(), core.n_outputs());
     let rows = x.len() / n_inputs;
     let mut output = vec![0.0; rows * n_outputs];
@@ -85,11 +90,13 @@ fn predict_rows(core: &Core, parameters: &[f32], x: &[f32]) -> inhabit_core::Res
             other => other,
         })
     };
-    if rows < 4 * TASK_ROWS || rayon::current_num_threads() == 1 {
-        output.chunks_mut(TASK_ROWS * n_outputs).enumerate().try_for_each(task)?;
-    } else {
-        output.par_chunks_mut(TASK_ROWS * n_outputs).enumerate().try_for_each(task)?;
-    }
+    let at_once = TASK_ROWS * n_outputs;
+    match pool {
+        None => output.chunks_mut(at_once).enumerate().try_for_each(task),
+        Some(pool) => {
+            pool.install(|| output.par_chunks_mut(at_once).enumerate().try_for_each(task))
+        }
+    }?;
     Ok(output)
 }
 
@@ -181,9 +188,10 @@ impl Network {
         let shape = if outputs == 1 { vec![rows] } else { vec![rows, outputs] };
         let mut out = out.map(|out| FloatsOut::new("out", out, &shape)).transpose()?;
         let parameters = self.snapshot(py);
+        let pool = (rows >= 4 * TASK_ROWS).then(|| workers::shared(py)).transpose()?;
         let result = {
             let x = x.as_slice();
-            py.detach(|| predict_rows(&self.core, &parameters, x)).into_py()?
+            py.detach(|| predict_rows(&self.core, &parameters, x, pool)).into_py()?
         };
         // Written only now, so that an error leaves `out` as it was.
         if let Some(out) = &mut out {
@@ -231,26 +239,22 @@ impl Network {
         let parameters = self.snapshot(py);
         let mut contributions = vec![0.0; rows * n];
         let (x, background) = (x.as_slice(), background.as_slice());
+        let pool = (!single).then(|| workers::shared(py)).transpose()?;
         py.detach(|| {
-            let buffers = || {
-                (vec![0.0; explain::coalitions(&self.core)], vec![0.0; self.core.many_scratch()])
-            };
-            contributions.par_chunks_mut(n).zip(x.par_chunks(n)).try_for_each_init(
-                buffers,
-                |(values, scratch), (contributions, x)| {
-                    let core = &self.core;
-                    explain::explain(
-                        core,
-                        &parameters,
-                        x,
-                        background,
-                        values,
-                        contributions,
-                        scratch,
-                    )
+            let core = &self.core;
+            let buffers = || (vec![0.0; explain::coalitions(core)], vec![0.0; core.many_scratch()]);
+            let task = |(values, scratch): &mut (Vec<_>, Vec<_>),
+                        (contributions, x): (&mut [f64], &[f32])| {
+                explain::explain(core, &parameters, x, background, values, contributions, scratch)
                     .map(drop)
-                },
-            )
+            };
+            match pool {
+                None => task(&mut buffers(), (&mut contributions, x)),
+                Some(pool) => pool.install(|| {
+                    let rows = contributions.par_chunks_mut(n).zip(x.par_chunks(n));
+                    rows.try_for_each_init(buffers, task)
+                }),
+            }
         })
         .into_py()?;
         let contributions = PyArray1::from_vec(py, contributions);

@@ -5,6 +5,8 @@
 //! the group alone, not on who takes it or when.
 
 use std::{
+    ops::Deref,
+    process,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,7 +18,7 @@ use inhabit_core::{Error, Result as CoreResult};
 use pyo3::{exceptions::PyOSError, prelude::*};
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
-use crate::error::IntoPyResult;
+use crate::{error::IntoPyResult, fast::GilCell};
 
 /// Time between two looks at signals and two calls of `progress`.
 const LOOK: Duration = Duration::from_millis(50);
@@ -33,29 +35,69 @@ pub(crate) type Group = Vec<usize>;
 /// The index of a person, and what is wrong with the person's work.
 pub(crate) type Failure = (usize, Error);
 
+/// The threads that all calls of a process share, and the number of that process.
+///
+/// A fork takes no thread along: work handed to the parent's threads would wait in the child for ever.
+/// So a child hires its own. It leaves the parent's alone, because dropping them would wait for them,
+/// too. Whoever hires or forks holds the GIL, so that no fork finds this half written; rayon's own
+/// global pool has no such owner, and nothing here may use it.
+static SHARED: GilCell<Option<(u32, &'static ThreadPool)>> = GilCell::new(None);
+
+/// Returns the threads that all calls of this process share, one for each core.
+pub(crate) fn shared(py: Python<'_>) -> PyResult<&'static ThreadPool> {
+    let process = process::id();
+    if let Some((owner, pool)) = SHARED.with(py, |shared| *shared)
+        && owner == process
+    {
+        return Ok(pool);
+    }
+    let pool = Box::leak(Box::new(hire(0)?));
+    SHARED.replace(py, Some((process, pool)));
+    Ok(pool)
+}
+
+/// Hires threads; 0 are as many as there are cores.
+fn hire(threads: usize) -> PyResult<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| PyOSError::new_err(format!("workers: {error}")))
+}
+
+enum Pool {
+    Own(ThreadPool),
+    Shared(&'static ThreadPool),
+}
+
+impl Deref for Pool {
+    type Target = ThreadPool;
+
+    fn deref(&self) -> &ThreadPool {
+        match self {
+            Self::Own(pool) => pool,
+            Self::Shared(pool) => pool,
+        }
+    }
+}
+
 /// How many threads work, and who is told how far they are.
 pub(crate) struct Workers<'a, 'py> {
     py: Python<'py>,
-    /// None for those that all calls share, one for each core.
-    pool: Option<ThreadPool>,
+    pool: Pool,
     progress: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl<'a, 'py> Workers<'a, 'py> {
-    /// Hires `workers` threads, by default as many as there are cores; `progress` is called with the
+    /// Hires `workers` threads, by default those that all calls share; `progress` is called with the
     /// people done and all people.
     pub(crate) fn new(
         py: Python<'py>,
         workers: Option<usize>,
         progress: Option<&'a Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
-        let pool = workers.map(|n| {
-            ThreadPoolBuilder::new()
-                .num_threads(n)
-                .build()
-                .map_err(|error| PyOSError::new_err(format!("workers: {error}")))
-        });
-        Ok(Self { py, pool: pool.transpose()?, progress })
+        let pool = match workers {
+            Some(threads) => Pool::Own(hire(threads)?),
+            None => Pool::Shared(shared(py)?),
+        };
+        Ok(Self { py, pool, progress })
     }
 
     /// Returns what `look` makes of each of `people`, in their order, without the GIL.
@@ -67,11 +109,11 @@ impl<'a, 'py> Workers<'a, 'py> {
         people: &[P],
         look: impl Fn(&P) -> CoreResult<T> + Sync,
     ) -> PyResult<Vec<T>> {
-        let pool = self.pool.as_ref();
+        let pool: &ThreadPool = &self.pool;
         let mut looked: Vec<Option<CoreResult<T>>> = people.iter().map(|_| None).collect();
         let parts = people.chunks(AT_ONCE).zip(looked.chunks_mut(AT_ONCE));
         self.py.detach(|| {
-            in_scope(pool, |scope| {
+            pool.in_place_scope(|scope| {
                 for (people, looked) in parts {
                     scope.spawn(|_| {
                         for (person, looked) in people.iter().zip(looked) {
@@ -101,12 +143,9 @@ impl<'a, 'py> Workers<'a, 'py> {
         work: impl Fn(&mut B, &[usize]) -> Result<T, Failure> + Sync,
         blame: impl FnOnce(Failure) -> PyErr,
     ) -> PyResult<Vec<T>> {
-        let threads = match &self.pool {
-            Some(pool) => pool.current_num_threads(),
-            None => rayon::current_num_threads(),
-        };
+        let threads = self.pool.current_num_threads();
         let queue = Queue::new(groups, threads.min(groups.len()));
-        in_scope(self.pool.as_ref(), |scope| self.run_in(scope, &queue, &work))?;
+        self.pool.in_place_scope(|scope| self.run_in(scope, &queue, &work))?;
         queue.into_results().map_err(blame)
     }
 
@@ -144,14 +183,6 @@ impl<'a, 'py> Workers<'a, 'py> {
                 queue.stop_at(0);
             }
         }
-    }
-}
-
-/// Runs `begin`, which hands work to the threads of `pool`, and waits until all is done.
-fn in_scope<'scope, T>(pool: Option<&ThreadPool>, begin: impl FnOnce(&Scope<'scope>) -> T) -> T {
-    match pool {
-        Some(pool) => pool.in_place_scope(begin),
-        None => rayon::in_place_scope(begin),
     }
 }
 
