@@ -188,7 +188,8 @@ class Decision:
     generation : int
         The generation that predicted.
     zone : {"low", "middle", "high"}
-        Where the probability lies, hysteresis included; the next decision wants it back.
+        Where the probability lies, hysteresis included; the next decision wants it back. When there
+        was nothing to predict (done, skipped), the zone of the decision before, or ``"middle"``.
     at : datetime
         When it was made.
     """
@@ -244,6 +245,7 @@ def decide(policy: DecisionPolicy, state: PolicyState) -> Decision:
     propensity, reasons = 1.0, [likelihood]
     if state.done or state.skipped:
         action, reasons = "suppress", ["already done" if state.done else "skipped by the person"]
+        zone = state.previous_zone or "middle"  # what is known says nothing about noise
     elif hindrances := _hindrances(policy, state):
         if wanted == "remind":
             action, reasons = "wait", [*hindrances, likelihood]

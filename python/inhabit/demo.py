@@ -18,7 +18,6 @@ from inhabit.events import datetime_from_us
 from inhabit.exceptions import ConfigError
 from inhabit.moments import Schedule, moments_of_log
 from inhabit.personalizer import Personalizer
-from inhabit.questions import SURE
 from inhabit.report import Story
 from inhabit.simulation import PARTS, SimulatedDay, SimulatedDevice, SimulatedPerson
 from inhabit.training import metrics_of, running_base_rate
@@ -164,6 +163,7 @@ def live(
     device = SimulatedDevice()
     trainings: list[np.datetime64] = []
     truth: list[float] = []
+    known: list[bool] = []
     seconds = 0.0
     with Personalizer.open(
         life.subject, home, settings=settings, clock=clock, device=lambda: device(clock.now)
@@ -172,6 +172,7 @@ def live(
             with me.log.transaction():  # a simulated day is one write to the disk
                 for moment in moments:
                     clock.now = moment.at
+                    known.append(me.known() is not None)
                     decision = me.decide()
                     truth.append(np.nan if moment.truth is None else moment.truth)
                     me.record_all(moment.live(decision.action == "remind"))
@@ -184,7 +185,14 @@ def live(
                 progress(min(number + 1, life.days), life.days)
         clock.now += timedelta(days=2)  # let the last windows close
         me.train()
-        return _tell(life, me, np.array(truth), np.array(trainings, "datetime64[D]"), seconds)
+        return _tell(
+            life,
+            me,
+            truth=np.array(truth),
+            known=np.array(known),
+            trainings=np.array(trainings, "datetime64[D]"),
+            seconds=seconds,
+        )
 
 
 def _date(moment: Moment) -> date:
@@ -241,7 +249,9 @@ HEADER: Final = [
 def _tell(
     life: Life,
     me: Personalizer,
+    *,
     truth: NDArray[np.float64],
+    known: NDArray[np.bool_],
     trainings: NDArray[np.datetime64],
     seconds: float,
 ) -> tuple[Story, list[Week]]:
@@ -250,10 +260,8 @@ def _tell(
     table = me.samples()
     at_us = np.array([decision.at_us for decision in decisions])
     row = np.searchsorted(table.moments.at_us, at_us, side="right") - 1
-    # What was known when it was asked is no prediction.
-    known = np.array([decision.probability in (SURE, 1.0 - SURE) for decision in decisions])
     outcome = np.array([-1 if d.outcome is None else d.outcome for d in decisions], dtype=np.int8)
-    label = np.where(known, np.int8(-1), outcome)
+    label = np.where(known, np.int8(-1), outcome)  # what was known at once was not predicted
     asked = np.flatnonzero(~known)
     first = asked[np.unique(row[asked], return_index=True)[1]]
     story = Story(

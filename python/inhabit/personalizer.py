@@ -44,12 +44,12 @@ from inhabit.events import (
 from inhabit.exceptions import CheckpointError, ConfigError, ShapeError
 from inhabit.features import DEFAULT_FEATURES, FeatureSet
 from inhabit.moments import US_PER_DAY
-from inhabit.questions import SURE, Question, Questions
+from inhabit.questions import Question, Questions
 from inhabit.scheduling import DeviceState, Due, is_due
 from inhabit.serving import Serving
 from inhabit.settings import Settings
 from inhabit.status import Status, Training
-from inhabit.targets import NEGATIVE, POSITIVE
+from inhabit.targets import NEGATIVE, POSITIVE, UNKNOWN
 from inhabit.training import Origin, TrainingRun, resume, train
 
 if TYPE_CHECKING:
@@ -280,10 +280,28 @@ class Personalizer:
         Returns
         -------
         float
-            Strictly between 0 and 1; never NaN. 0.999 when it has happened already.
+            Strictly between 0 and 1; never NaN. 0.999 when it has happened already, which only
+            `known` tells from a prediction that is as sure.
         """
         with self._lock:
             return self._look(at).probability
+
+    def known(self, at: datetime | None = None) -> bool | None:
+        """Return whether the target has occurred in the window that is open, if that is known.
+
+        Parameters
+        ----------
+        at : datetime, optional
+            Look at the log as of this instant, with offset; by default now.
+
+        Returns
+        -------
+        bool or None
+            True when it has happened, False when the person skipped it, None while it is open.
+        """
+        with self._lock:
+            known = self._look(at).known
+            return None if known == UNKNOWN else known == POSITIVE
 
     def explain(self, at: datetime | None = None) -> dict[str, float]:
         """Return by how much each feature moves the prediction: exact Shapley values.
@@ -740,11 +758,9 @@ def _offset_s(now: datetime) -> int:
 
 
 def _zone(recent: list[StoredDecision]) -> Zone | None:
-    """Return the zone of the last prediction; what was known already says nothing about noise."""
-    for decision in reversed(recent):
-        if decision.probability is not None and 1.0 - SURE < decision.probability < SURE:
-            return cast("Zone", decision.zone)
-    return None
+    """Return the zone of the last decision that nothing forgotten is known from."""
+    zones = [decision.zone for decision in recent if decision.probability is not None]
+    return cast("Zone", zones[-1]) if zones else None
 
 
 def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from inhabit.cli import main
 from inhabit.importers import read_file
 from inhabit.personalizer import Personalizer
+from inhabit.questions import SURE
 
 COMMANDS = sorted(main.commands)
 ZONE = timezone(timedelta(hours=1))
@@ -211,6 +212,23 @@ def test_a_first_day(home):
     assert len(out.splitlines()) == 2
     code, out, _ = inhabit("forget", "--all", "--yes")
     assert (code, out) == (0, "forgot 1 event and blanked or removed 1 decision\n")
+
+
+def test_a_prediction_at_its_limit_is_not_taken_for_knowledge(home):
+    """Who has done it on every day for years has not done it yet today."""
+    today = datetime.now(ZONE).replace(hour=9)
+    days = [today - timedelta(days=day) for day in range(3000, 0, -1)]
+    lines = [f"ada,meditate,{day.isoformat()},habit_completed," for day in days]
+    header = "user,subject,occurred_at,kind,value"
+    (home / "events.csv").write_text("\n".join([header, *lines]))
+    run("import", "events.csv")
+    asked = "predict", "--at", (today - timedelta(hours=4)).isoformat(), "--explain"
+    said = told(*asked)
+    assert (said["probability"], said["known"]) == (SURE, None)
+    assert max(said["reasons"].values()) > 0
+    assert run(*asked).output.startswith("100 % likely: meditate")
+    run("record", "habit_skipped")
+    assert run("predict").output.startswith("skipped by the person: meditate")
 
 
 def test_json(home):

@@ -186,11 +186,14 @@ TestLoop = Loop.TestCase
 def test_what_has_happened_is_known(me, clock):
     """Done is nearly certain, skipped nearly impossible; the next day is a new question."""
     before = me.predict()
+    assert me.known() is None
     me.record("habit_skipped")
-    assert me.predict() == 1 - SURE
+    assert (me.predict(), me.known()) == (1 - SURE, False)
     me.record("habit_completed")
-    assert me.predict() == SURE
+    assert (me.predict(), me.known()) == (SURE, True)
+    assert me.known(clock.now - timedelta(seconds=1)) is None
     clock.wait(days=1)
+    assert me.known() is None
     assert 1 - SURE < me.predict() < SURE
     assert 1 - SURE < before < SURE
 
@@ -357,10 +360,22 @@ def test_what_is_done_does_not_colour_the_next_question(me, clock):
         fresh = me.decide()
         assert (fresh.zone, fresh.probability < 0.75) == ("middle", True)
         me.record("habit_completed")
-        assert me.decide().zone == "high"
+        assert me.decide().zone == "middle"
         clock.wait(days=1)
         again = me.decide()
         assert (again.zone, 0.5 < again.probability < 0.75) == ("middle", True)
+
+
+def test_a_prediction_at_its_limit_colours_the_next_question(me, clock):
+    """It is no knowledge: the day is nearly over, but nothing has happened."""
+    policy = DecisionPolicy(remind_below=0.4, hysteresis=0.2)
+    with open_home(me.home, clock, policy=policy) as me:
+        clock.now = clock.now.replace(hour=3, minute=59) + timedelta(days=1)
+        late = me.decide()
+        assert (late.zone, late.probability, me.known()) == ("low", 1 - SURE, None)
+        clock.wait(hours=2)
+        again = me.decide()
+        assert (again.zone, 0.4 < again.probability < 0.6) == ("low", True)
 
 
 def test_the_best_hour_is_learnt(me, clock):

@@ -25,7 +25,6 @@ from inhabit.events import EventLog
 from inhabit.exceptions import ConfigError
 from inhabit.importers import write_csv, write_jsonl
 from inhabit.personalizer import Personalizer, default_home
-from inhabit.questions import SURE
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -101,15 +100,19 @@ def predict(
 ) -> None:
     """Say how likely the habit is, as a calibrated probability."""
     with open_personalizer(home, subject) as me:
-        data: dict[str, Any] = {"subject": me.subject, "probability": me.predict(at)}
-        likely = f"{100 * data['probability']:.0f} % likely"
-        if data["probability"] == SURE:
-            likely = "it has happened already"
-        lines = [f"{likely}: {me.subject}, {me.question(at)}"]
-        data["generation"] = me.generation
+        now = at or me.now()
+        data: dict[str, Any] = {
+            "subject": me.subject,
+            "probability": me.predict(now),
+            "known": me.known(now),
+            "generation": me.generation,
+        }
+        answer = f"{100 * data['probability']:.0f} % likely"
+        if data["known"] is not None:
+            answer = "it has happened already" if data["known"] else "skipped by the person"
+        lines = [f"{answer}: {me.subject}, {me.question(at)}"]
         if explain:
-            is_open = 1.0 - SURE < data["probability"] < SURE  # what is known has no reasons
-            data["reasons"] = me.explain(at) if is_open else {}
+            data["reasons"] = me.explain(now) if data["known"] is None else {}
         if data.get("reasons"):
             lines.append("against an average moment, in percentage points:")
             lines += [

@@ -114,7 +114,8 @@ public struct Decision: Hashable, Sendable {
     public let propensity: Double
     /// The generation that predicted.
     public let generation: Int
-    /// The next decision wants it back.
+    /// The next decision wants it back. When there was nothing to predict (done, skipped), the zone of the
+    /// decision before, or the middle.
     public let zone: Zone
     /// When it was made.
     public let at: LocalInstant
@@ -152,14 +153,15 @@ extension DecisionPolicy {
         let likelihood = likelihood(state.probability, zone)
         let wanted = zone.wanted
         let hindrances = hindrances(state)
+        let isKnown = state.done || state.skipped  // which says nothing about noise
 
         func decision(_ action: Decision.Action, _ reasons: [String], _ propensity: Double = 1) -> Decision {
             Decision(
                 action: action, probability: state.probability, reasons: reasons, propensity: propensity,
-                generation: state.generation, zone: zone, at: state.now)
+                generation: state.generation, zone: isKnown ? state.previousZone ?? .middle : zone,
+                at: state.now)
         }
-        if state.done { return decision(.suppress, ["already done"]) }
-        if state.skipped { return decision(.suppress, ["skipped by the person"]) }
+        if isKnown { return decision(.suppress, [state.done ? "already done" : "skipped by the person"]) }
         if !hindrances.isEmpty {
             guard wanted == .remind else { return decision(wanted, [likelihood]) }
             return decision(.wait, hindrances + [likelihood])

@@ -148,6 +148,8 @@ public actor Personalizer {
     // MARK: - Predict and decide
 
     /// The probability of what has happened already, and the highest that is given; the rest to 1 is the lowest.
+    ///
+    /// A prediction may be as sure: ``known(at:)`` tells.
     public static let sure = 0.999
 
     /// The calibrated probability that the target occurs in the window that is open: strictly between 0 and 1.
@@ -158,6 +160,19 @@ public actor Personalizer {
     /// - Parameter at: as of this instant; by default now.
     /// - Throws: ``InhabitError``
     public func predict(at: LocalInstant? = nil) throws -> Double { try look(at).probability }
+
+    /// Whether the target has occurred in the window that is open: `true` when it has, `false` when the person
+    /// skipped it, `nil` while nobody knows.
+    ///
+    /// - Parameter at: as of this instant; by default now.
+    /// - Throws: ``InhabitError``
+    public func known(at: LocalInstant? = nil) throws -> Bool? {
+        switch try look(at).known {
+        case .positive: return true
+        case .negative: return false
+        case .unknown: return nil
+        }
+    }
 
     /// The features that a prediction rests on: those of the last scheduled moment.
     ///
@@ -182,11 +197,8 @@ public actor Personalizer {
         var state = PolicyState(now: now, probability: look.probability)
         (state.done, state.skipped) = (look.known == .positive, look.known == .negative)
         state.reminders = try reminders(recent, since: since, until: now.microseconds)
-        // What was known already says nothing about noise.
-        let predicted = recent.last {
-            (1 - Self.sure < $0.decision.probability) && ($0.decision.probability < Self.sure)
-        }
-        state.previousZone = predicted?.decision.zone
+        // What rested on a forgotten event has no features any more, and leaves no zone either.
+        state.previousZone = recent.last { !$0.features.isEmpty }?.decision.zone
         state.generation = try served().number
         state.draw = Int64(moment.day + daysBefore1970) * 256 + Int64(moment.slot)
         let decision = try ownPolicy().decide(state)

@@ -82,7 +82,11 @@ final class PersonalizerTests: XCTestCase {
             clock.now = march(day, 21)
             try await me.record(.habitCompleted)
         }
+        var known = try await me.known()
+        XCTAssertEqual(known, true)
         clock.now = march(29, 9)
+        known = try await me.known()
+        XCTAssertNil(known)
         let training = try await me.train()
         XCTAssertEqual(training.outcome, .trained)
         XCTAssertEqual(training.samples, 28)
