@@ -337,6 +337,26 @@ def test_an_old_file_stays_when_a_replay_fails(home):
     assert (home / "out.csv").read_text().startswith("user,subject")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["export"], "home/events.sqlite3"),
+        (["export"], "link"),
+        (["export", "--what", "weights"], "home/events.sqlite3"),
+        (["replay", "events.csv", "--predictions"], "events.csv"),
+        (["prior", "events.csv", "--out"], "./events.csv"),
+        (["demo", "--events", "events.csv", "--report"], "events.csv"),
+    ],
+)
+def test_what_is_read_is_never_written_over(home, arguments, file):
+    write_events(home / "events.csv")
+    run("import", home / "events.csv")
+    (home / "link").symlink_to(home / "home" / "events.sqlite3")
+    before = (home / file).read_bytes()
+    assert "expected another file" in run(*arguments, file, code=1).stderr
+    assert (home / file).read_bytes() == before
+
+
 def test_subjects_are_told_apart(home):
     """With two habits the command asks which; with --subject it knows."""
     run("record", "habit_completed", "-s", "meditate")

@@ -29,7 +29,7 @@ __all__ = [
     "INSTANT",
     "NOT_DUE",
     "Group",
-    "check_folder",
+    "check_output",
     "command",
     "console",
     "counted",
@@ -203,10 +203,13 @@ def only_subject(home: Path) -> str:
     raise click.UsageError(f"say which with --subject: {', '.join(subjects)}")
 
 
-def check_folder(file: Path) -> None:
-    """Refuse a file whose folder does not exist, before the work whose result goes there."""
+def check_output(file: Path, *sources: Path | None) -> None:
+    """Refuse a file that cannot be written or is what is read, before the work that it is for."""
     if not file.parent.is_dir():
         raise ConfigError(f"{file}: there is no folder {file.parent}")
+    for source in sources:
+        if source is not None and source.exists() and file.exists() and file.samefile(source):
+            raise ConfigError(f"{file}: expected another file than the one that is read")
 
 
 # --- output --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from inhabit.cli._common import (
     INSTANT,
-    check_folder,
+    check_output,
     command,
     counted,
     emit,
@@ -254,7 +254,8 @@ def export(
     """
     place = home or default_home()
     to_output = str(file) == "-"
-    check_folder(file)
+    database = place / "events.sqlite3"
+    check_output(file, *(Path(f"{database}{ending}") for ending in ("", "-wal", "-shm")))
     if what == "weights":
         with open_personalizer(place, subject) as me:
             rows, weights = 1, me.weights_json()
@@ -265,7 +266,7 @@ def export(
             raise click.UsageError("a backup is a database: name a FILE")
         if what == "backup" and subject is not None:
             raise click.UsageError("a backup is of all subjects; leave out --subject")
-        rows = _export_events(place / "events.sqlite3", file, subject, backup=what == "backup")
+        rows = _export_events(database, file, subject, backup=what == "backup")
     if not to_output:
         emit({"file": file, "rows": rows}, f"wrote {what} to {file}", as_json=as_json)
 

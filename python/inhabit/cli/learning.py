@@ -22,7 +22,7 @@ from inhabit.cli._common import (
     DURATION,
     EXPIRED,
     NOT_DUE,
-    check_folder,
+    check_output,
     command,
     console,
     counted,
@@ -331,7 +331,7 @@ def replay(
         # Opened before the long work, so that a bad path is known at once; put in place after it.
         out = None
         if predictions is not None:
-            check_folder(predictions)
+            check_output(predictions, file)
             opened = click.open_file(str(predictions), "w", encoding="utf-8", atomic=True)
             out = stack.enter_context(opened)
         bar = stack.enter_context(progress_bar(quiet=as_json))
@@ -457,7 +457,7 @@ def prior(
         return
     if out is None:
         raise click.UsageError("say where to write the prior with --out FILE")
-    check_folder(out)
+    check_output(out, *files)
     from inhabit.empirical_bayes import train_prior  # noqa: PLC0415
     from inhabit.evaluation import subjects_of  # noqa: PLC0415 - slow to import
 
@@ -553,6 +553,7 @@ def demo(
     else:
         life = SimulatedLife(days=days, seed=seed)
     report.parent.mkdir(parents=True, exist_ok=True)
+    check_output(report, events, loop_habits)
     with tempfile.TemporaryDirectory(prefix="inhabit-") as home, progress_bar(quiet=as_json) as bar:
         task = bar.add_task(f"living with {life.subject}", total=life.days)
         story, weeks = live(
