@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from inhabit.events import APP_OPENED, REMINDER_TAPPED
+from inhabit.events import APP_OPENED, REMINDER_TAPPED, Beginning
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
 from inhabit.moments import (
     MARGIN_DAYS,
@@ -40,7 +40,7 @@ from inhabit.targets import NEVER_US, Evidence, Happenings, Target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inhabit.events import EventColumns, EventLog, EventRow
+    from inhabit.events import EventColumns, EventLog
 
 __all__ = [
     "DEFAULT_FEATURES",
@@ -123,16 +123,16 @@ class Calendar(NamedTuple):
         The first and the last local day (ordinals).
     until_us : int
         As of which instant it still is the same, as far as the log tells.
-    earliest : EventRow or None
-        An event known before the first of these moments: which one came first, none of them can
-        tell. None near the beginning of a log.
+    earliest : Beginning or None
+        What was known of the subject before the first of these moments: what came first, none of
+        them can tell. None near the subject's beginning.
     """
 
     clock: LocalClock
     windows: Moments
     days: tuple[int, int]
     until_us: int
-    earliest: EventRow | None
+    earliest: Beginning | None
 
     def holds(self, days: tuple[int, int], as_of_us: int) -> bool:
         """Return whether it is that of some local days as of a later instant, too."""
@@ -145,14 +145,14 @@ class LogSource:
 
     Parameters
     ----------
-    earliest : EventRow, optional
-        What serves as the first event, see `Calendar`.
+    earliest : Beginning, optional
+        What serves as the subject's beginning, see `Calendar`.
     """
 
     log: EventLog
     target: Target
     before_us: int
-    earliest: EventRow | None = None
+    earliest: Beginning | None = None
 
     def happenings(
         self,
@@ -173,9 +173,13 @@ class LogSource:
         return Happenings.seen(*self.log.occurrences(kind, subjects, spans, self.before_us))
 
     @cached_property
-    def first(self) -> EventRow | None:
-        """The event about the target's subject or none that occurred first."""
-        return self.earliest or self.log.first_row(self.target.subject, self.before_us)
+    def beginning(self) -> Beginning | None:
+        """What the target's subject began with, as known just before the instant."""
+        return self.earliest or self.beginning_before(self.before_us)
+
+    def beginning_before(self, before_us: int) -> Beginning | None:
+        """Return what the target's subject began with, as known just before an earlier instant."""
+        return self.log.beginning(self.target.subject, before_us)
 
     def calendar(
         self, schedule: Schedule, days: tuple[int, int], here: tuple[int, int] | None = None
@@ -206,9 +210,9 @@ class LogSource:
             closed = windows.window_end_us.searchsorted(begins_us - target.grace_us, side="right")
             if closed >= HISTORY:
                 until_us = changes[len(known)][0] if len(known) < len(changes) else NEVER_US
-                first = self.first
-                known_before = first is not None and first.recorded_at_us < windows.at_us[0]
-                earliest = first if known_before else None
+                begun = self.beginning
+                known_before = begun is not None and begun.recorded_at_us < windows.at_us[0]
+                earliest = begun if known_before else None
                 return Calendar(clock, windows, days, until_us, earliest)
             reach *= 2  # the clock jumped over so many moments
 
@@ -252,8 +256,8 @@ class AsOf:
             The moments of the schedule, from `HISTORY` before the first of `moments` (or from the
             beginning of the log) at least to the last of them.
         began_us : ndarray of int64, shape (n,)
-            When the earliest event known at each moment occurred; windows that ended by then are
-            not part of the history.
+            When the subject began, as known at each moment; windows that ended by then are not
+            part of the history.
         """
         self.moments = moments
         self.target = target
@@ -265,18 +269,27 @@ class AsOf:
 
     @classmethod
     def of_columns(
-        cls, events: EventColumns, target: Target, schedule: Schedule, moments: Moments
+        cls,
+        events: EventColumns,
+        target: Target,
+        schedule: Schedule,
+        moments: Moments,
+        decided_us: int | None = None,
     ) -> AsOf:
-        """Return what one person's events tell about moments, for training and replay."""
-        own = events.of_subject(target.subject)
-        at_us = moments.at_us
-        instants_us = (
-            np.append(own.occurred_at_us, at_us) if len(moments) else np.zeros(1, np.int64)
-        )
+        """Return what one person's events tell about moments, for training and replay.
+
+        `decided_us` is as for `moments_of_log`.
+        """
+        own, at_us = events.is_subject(target.subject), moments.at_us
+        decided = np.array([] if decided_us is None else [decided_us], np.int64)
+        occurred_us = np.append(events.occurred_at_us[own], decided)
+        recorded_us = np.append(events.recorded_at_us[own], decided)
+        instants_us = np.append(occurred_us, at_us) if len(moments) else np.zeros(1, np.int64)
         days = days_around(schedule, target.window, int(instants_us.min()), int(instants_us.max()))
         clock = LocalClock.of_events(events)
         windows = moments_between(clock, schedule, target.window, *days)
-        return cls(ColumnsSource(events), target, moments, windows, _began_us(own, at_us))
+        began_us = _began_us(occurred_us, recorded_us, at_us)
+        return cls(ColumnsSource(events), target, moments, windows, began_us)
 
     @classmethod
     def of_log(cls, source: LogSource, moments: Moments, windows: Moments) -> AsOf:
@@ -499,24 +512,26 @@ def _before(position: NDArray[np.intp], *columns: NDArray[Any]) -> NDArray[np.in
 
 
 def _began_us_of_log(source: LogSource, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return when the earliest event known at each instant occurred."""
+    """Return when the subject began, as known at each instant."""
     began_us = np.full(len(at_us), NEVER_US)
-    end, first = len(at_us), source.first
-    while end and first is not None:
-        # Once recorded, it was the first one known, up to the next instant looked at.
-        begin = int(at_us[:end].searchsorted(first.recorded_at_us, side="right"))
-        began_us[begin:end] = first.occurred_at_us
-        end = begin
+    end, beginning = len(at_us), source.beginning
+    while end and beginning is not None:
+        # Once recorded, it was the first thing known, up to the next instant looked at.
+        row = int(at_us[:end].searchsorted(beginning.recorded_at_us, side="right"))
+        began_us[row:end] = beginning.occurred_at_us
+        end = row
         if end:
-            first = source.log.first_row(source.target.subject, int(at_us[end - 1]))
+            beginning = source.beginning_before(int(at_us[end - 1]))
     return began_us
 
 
-def _began_us(own: EventColumns, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return when the earliest event known at each instant occurred."""
-    seen_us = np.maximum(own.occurred_at_us, own.recorded_at_us)
+def _began_us(
+    occurred_us: NDArray[np.int64], recorded_us: NDArray[np.int64], at_us: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return when the subject began, as known at each instant, from all that it may begin with."""
+    seen_us = np.maximum(occurred_us, recorded_us)
     order = np.argsort(seen_us, kind="stable")
-    earliest_us = np.minimum.accumulate(own.occurred_at_us[order])
+    earliest_us = np.minimum.accumulate(occurred_us[order])
     known = np.searchsorted(seen_us[order], at_us, side="left")
     return np.append(NEVER_US, earliest_us)[known]
 

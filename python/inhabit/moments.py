@@ -429,9 +429,10 @@ def moments_of_log(
     window: Window,
     *,
     subject: str | None = None,
+    decided_us: int | None = None,
     as_of_us: int | None = None,
 ) -> Moments:
-    """Return the moments of a log: from the first one whose window reaches its first event.
+    """Return the moments of a log: from the first one whose window reaches its beginning.
 
     Parameters
     ----------
@@ -442,7 +443,11 @@ def moments_of_log(
     window : Window
         What the moments look ahead to.
     subject : str, optional
-        The first and last event are those about this subject or none; by default, of all.
+        The log begins with the first event about this subject: what concerns all subjects may be
+        older than any. It ends with the last event about this subject or none. By default, all
+        events count.
+    decided_us : int, optional
+        When a decision was made about the subject: it begins the log as an event about it does.
     as_of_us : int, optional
         Only moments before this instant. Without it the log is taken as finished: up to the last
         moment whose window begins no later than the last event.
@@ -450,22 +455,23 @@ def moments_of_log(
     Returns
     -------
     Moments
-        Empty if there are no events.
+        Empty if nothing begins it.
 
     Notes
     -----
-    The first window reaches the first event, so in a log of nothing but targets it is positive by
-    construction, and so is the last one where it is labelled. Of moments at or before the first
-    event nothing was recorded yet: a later record with another offset may still move the end of
+    The first window reaches the beginning, so in a log of nothing but targets it is positive by
+    construction, and so is the last one where it is labelled. At moments up to the beginning
+    nothing was known yet: a record with another offset, between the two, may still move the end of
     their windows, and so add or remove the very first one.
     """
-    own = events if subject is None else events.of_subject(subject)
-    if not len(own):
+    own = about = np.maximum(events.occurred_at_us, events.recorded_at_us)
+    if subject is not None:
+        own, about = own[events.is_subject(subject)], own[events.is_subject(subject, "")]
+    first_us = int(own.min(initial=_FOREVER if decided_us is None else decided_us))
+    if first_us == _FOREVER:
         return moments_between(LocalClock.fixed(), schedule, window, 1, 1)[:0]
     clock = LocalClock.of_events(events)
-    seen_us = np.maximum(own.occurred_at_us, own.recorded_at_us)
-    first_us = int(seen_us.min())
-    last_us = int(seen_us.max()) if as_of_us is None else as_of_us
+    last_us = int(about.max(initial=first_us)) if as_of_us is None else as_of_us
     days = days_around(schedule, window, first_us, last_us)
     moments = moments_between(clock, schedule, window, *days)
     started = moments.window_end_us > first_us

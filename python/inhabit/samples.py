@@ -139,6 +139,7 @@ def samples(
     feature_set: FeatureSet = DEFAULT_FEATURES,
     *,
     as_of_us: int | None = None,
+    decided_us: int | None = None,
 ) -> Samples:
     """Return the samples that one person's events make.
 
@@ -155,6 +156,9 @@ def samples(
     as_of_us : int, optional
         Now: what was recorded before makes samples of the moments before. Without it the log is
         taken as finished, and its moments go up to the last one whose window holds an event.
+    decided_us : int, optional
+        When the first decision about the subject was made. Moments begin with it, or with the first
+        event about the subject; but not before any event has told the local time.
 
     Examples
     --------
@@ -168,10 +172,19 @@ def samples(
     """
     if as_of_us is not None:
         events = events.select(np.maximum(events.occurred_at_us, events.recorded_at_us) < as_of_us)
+        if decided_us is not None and decided_us >= as_of_us:
+            decided_us = None
+    if decided_us is not None:
+        decided_us = max(decided_us, int(events.recorded_at_us.min())) if len(events) else None
     moments = moments_of_log(
-        events, schedule, target.window, subject=target.subject, as_of_us=as_of_us
+        events,
+        schedule,
+        target.window,
+        subject=target.subject,
+        decided_us=decided_us,
+        as_of_us=as_of_us,
     )
-    asof = AsOf.of_columns(events, target, schedule, moments)
+    asof = AsOf.of_columns(events, target, schedule, moments, decided_us)
     return _table(asof, feature_set, _end_us(events) if as_of_us is None else as_of_us)
 
 
@@ -227,8 +240,8 @@ def asked_of_log(
         One that was asked on earlier, if nothing recorded since tells of another local time.
     """
     source = LogSource(log, target, as_of_us, calendar.earliest if calendar else None)
-    first = source.first
-    since_us = as_of_us if first is None else first.occurred_at_us
+    beginning = source.beginning
+    since_us = as_of_us if beginning is None else beginning.occurred_at_us
     if walked is not None:
         since_us = max(since_us, walked.last_us - target.grace_us)
     days = days_around(schedule, target.window, since_us, as_of_us)
@@ -238,14 +251,14 @@ def asked_of_log(
     following = int(windows.at_us.searchsorted(as_of_us))
     begin = int(windows.window_end_us.searchsorted(since_us, side="right"))
     moments = windows[min(begin, following) : following]
-    if first is None:
+    if beginning is None:
         moments = moments[:0]
-    elif len(moments) and moments.window_end_us[0] <= first.recorded_at_us:
-        # Only near the beginning of a log: which of its events was recorded first?
-        begun_us = first.recorded_at_us
-        earlier = log.columns(target.subject, first.occurred_at_us, begun_us, begun_us)
-        begun_us = int(earlier.recorded_at_us.min(initial=begun_us))
-        moments = moments[moments.window_end_us > begun_us]
+    elif len(moments) and moments.window_end_us[0] <= beginning.recorded_at_us:
+        # Only near the beginning: it was recorded late, and something else may be known for longer.
+        known_us = beginning.recorded_at_us
+        while (earlier := source.beginning_before(known_us)) is not None:
+            known_us = earlier.recorded_at_us
+        moments = moments[moments.window_end_us > known_us]
     asof = AsOf.of_log(source, moments, windows)
     return Asked(
         samples=_table(asof, feature_set, as_of_us, walked),

@@ -4,7 +4,7 @@ from datetime import time, timedelta
 
 from hypothesis import strategies as st
 
-from inhabit.events import EventColumns, EventRow
+from inhabit.events import EventColumns, EventRow, StoredDecision
 from inhabit.moments import NEXT_DAY, NEXT_MOMENT, REST_OF_DAY, Schedule, Window
 from inhabit.targets import Target
 
@@ -85,6 +85,28 @@ histories = travellers() | residents()
 
 def columns(events):
     return EventColumns.from_rows(events)
+
+
+decided = st.none() | st.integers(-2, 14 * 24).map(lambda hour: START_US + hour * 60 * MINUTE_US)
+"""When the first decision about the subject was made, if one was made."""
+
+
+def decision(at_us, subject="meditate"):
+    return StoredDecision(
+        subject=subject,
+        at_us=at_us,
+        utc_offset_s=0,
+        slot=0,
+        window_start_us=at_us,
+        window_end_us=at_us + 1,
+        action="wait",
+        probability=0.5,
+        propensity=1.0,
+        generation=0,
+        reasons=(),
+        features=None,
+        zone="middle",
+    )
 
 
 @st.composite

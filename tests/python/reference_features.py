@@ -101,26 +101,40 @@ def grid(clock, schedule, window, first_day, last_day):
     return moments
 
 
-def all_moments(rows, schedule, target, until_us=0):
-    """A grid that surely covers everything the events, or an instant, could touch."""
+def all_moments(rows, schedule, target, *instants_us):
+    """A grid that surely covers everything the events, or some instants, could touch."""
     clock = segments(rows)
-    first = min(r.occurred_at_us for r in rows)
-    last = max(until_us, *(seen_us(r) for r in rows))
+    first = min([*instants_us, *(r.occurred_at_us for r in rows)])
+    last = max([*instants_us, *(seen_us(r) for r in rows)])
     reach = target.window.duration_us // DAY_US + 4
     first_day, last_day = first // DAY_US + EPOCH - reach, last // DAY_US + EPOCH + 4
     return grid(clock, schedule, target.window, first_day, last_day)
 
 
-def own(rows, target):
+def concerning(rows, target):
+    """The events about the target's subject, and those about none: they concern every subject."""
     return [r for r in rows if r.subject in (target.subject, "")]
 
 
-def replayed_moments(rows, schedule, target):
-    mine = own(rows, target)
-    first, last = min(map(seen_us, mine)), max(map(seen_us, mine))
+def begun(rows, target, decided_us=None):
+    """What a subject may begin with, as (occurred, seen): events about it, the first decision."""
+    instants = [(r.occurred_at_us, seen_us(r)) for r in rows if r.subject == target.subject]
+    if rows and decided_us is not None:
+        # Before the first record nobody knows the local time.
+        at_us = max(decided_us, min(r.recorded_at_us for r in rows))
+        instants.append((at_us, at_us))
+    return instants
+
+
+def replayed_moments(rows, schedule, target, decided_us=None):
+    instants = begun(rows, target, decided_us)
+    if not instants:
+        return []
+    first = min(seen for _, seen in instants)
+    last = max([first, *map(seen_us, concerning(rows, target))])
     return [
         m
-        for m in all_moments(rows, schedule, target)
+        for m in all_moments(rows, schedule, target, first, last)
         if m.window_end_us > first and m.window_start_us <= last
     ]
 
@@ -169,9 +183,9 @@ def label(rows, target, moment):
 # --- features ----------------------------------------------------------------
 
 
-def history(rows, target, moments, now):
+def history(rows, target, moments, now, decided_us=None):
     """(label, window) of the last closed windows that have one, the latest first."""
-    known = [r.occurred_at_us for r in own(rows, target) if seen_us(r) < now.at_us]
+    known = [at for at, seen in begun(rows, target, decided_us) if seen < now.at_us]
     closed = [m for m in moments if matures_at(target, m) <= now.at_us]
     inside = [m for m in closed[-HISTORY:] if known and m.window_end_us > min(known)]
     told = told_by(rows, target, now.at_us)
@@ -189,8 +203,8 @@ def count_today(rows, target, kind, now):
     )
 
 
-def default_features(rows, target, moments, now):
-    past = history(rows, target, moments, now)
+def default_features(rows, target, moments, now, decided_us=None):
+    past = history(rows, target, moments, now, decided_us)
     labels = [y for y, _ in past]
     long_rate = (sum(labels) + 1) / (len(labels) + 2)
 

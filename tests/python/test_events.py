@@ -176,7 +176,7 @@ def test_masks_and_selections(rows):
     expected = [r for r in columns.rows() if r.kind in {"app_opened", "habit_completed"}]
     assert list(kept.rows()) == expected
     about = [row for row in columns.rows() if row.subject in {"", "run"}]
-    assert list(columns.of_subject("run").rows()) == about
+    assert list(columns.select(columns.is_subject("run", "")).rows()) == about
 
 
 def test_no_events_are_columns_too(log):
@@ -330,6 +330,9 @@ class LogAgainstModel(RuleBasedStateMachine):
             assert first == (Event.from_row(expected[0]) if expected else None)
             last = self.log.last(subject, before)
             assert last == (Event.from_row(expected[-1]) if expected else None)
+            if subject is not None and before is not None:
+                own = [row[3:6:2] for row in expected if row.subject == subject]
+                assert self.log.beginning(subject, before) == (own[0] if own else None)
 
     @rule(
         kind=some.kinds,
@@ -628,6 +631,33 @@ def test_forgetting_everything_forgets_the_small_facts(log):
     assert log.get_meta("last_run") is None
 
 
+def test_a_subject_begins_with_an_event_about_it_or_a_decision():
+    at = some.START_US
+    with EventLog(":memory:") as log:
+        log.add_decision(decision(subject="run", at_us=at))
+        assert log.beginning("run", at + 100) is None  # nobody knows the local time
+        log.append_rows(
+            EventRow(f"{subject} {occurred}", subject, "done", occurred, 3600, recorded, None)
+            for subject, occurred, recorded in (
+                ("", at + 10, at + 10),
+                ("read", at + 20, at + 40),
+                ("read", at + 30, at + 30),
+                ("write", at + 50, at + 50),
+            )
+        )
+        for made in (at + 70, at + 5, at + 25, at + 60):
+            log.add_decision(decision(subject="write", at_us=made))
+        assert log.beginning("run", at + 10) is None
+        assert log.beginning("run", at + 11) == (at + 10, at + 10)
+        assert [log.beginning("read", at + us) for us in (20, 30, 31, 40, 41)] == [
+            None, None, (at + 30, at + 30), (at + 30, at + 30), (at + 20, at + 40)
+        ]  # fmt: skip
+        assert log.beginning("write", at + 60) == (at + 10, at + 10)
+        log.forget(subject="write", until=datetime_from_us(at + 25))
+        assert log.beginning("write", at + 60) == (at + 25, at + 25)
+        assert log.beginning("sing", at + 100) is None
+
+
 # --- cost ------------------------------------------------------------------------
 
 
@@ -642,11 +672,15 @@ def test_a_look_back_reads_only_what_it_returns(tmp_path):
                 EventRow.checked(kind, NOON - timedelta(hours=hour), subject="run")
                 for hour, kind in zip(hours, kinds, strict=False)
             )
+            for day in range(years * 365):
+                at_us = us_from_datetime(NOON - timedelta(days=day))
+                log.add_decision(decision(subject="run", at_us=at_us))
             since_us = us_from_datetime(NOON - timedelta(days=30))
             with sqlite_steps(log) as taken:
                 columns = log.columns("run", since_us)
                 log.last("run")
                 log.first()
+                log.beginning("run", us_from_datetime(NOON))
                 log.offset_changes(since_us, us_from_datetime(NOON))
             assert len(columns) == 121
             return next(taken)

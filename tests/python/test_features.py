@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference_features as oracle
-from histories import START_US, columns, histories, rows, schedules, targets
+from histories import (
+    START_US,
+    columns,
+    decided,
+    decision,
+    histories,
+    rows,
+    schedules,
+    targets,
+)
 from inhabit.events import EventLog, EventRow
 from inhabit.exceptions import ConfigError, NonFiniteError, ShapeError
 from inhabit.features import (
@@ -60,24 +69,21 @@ def described(rows, target, schedule, feature_set=CONTEXT):
 # --- against the definitions --------------------------------------------------
 
 
-@given(histories, targets(), schedules)
-def test_samples_are_those_of_the_oracle(rows, target, schedule):
-    table = samples(columns(rows), target, schedule)
-    if not oracle.own(rows, target):
-        assert len(table) == 0
-        return
-    grid = oracle.all_moments(rows, schedule, target)
-    expected = oracle.replayed_moments(rows, schedule, target)
+@given(histories, targets(), schedules, decided)
+def test_samples_are_those_of_the_oracle(rows, target, schedule, decided_us):
+    table = samples(columns(rows), target, schedule, decided_us=decided_us)
+    expected = oracle.replayed_moments(rows, schedule, target, decided_us)
     assert as_tuples(table.moments) == [tuple(vars(m).values()) for m in expected]
     assert table.label.tolist() == [oracle.label(rows, target, m) for m in expected]
-    features = [oracle.default_features(rows, target, grid, m) for m in expected]
+    grid = oracle.all_moments(rows, schedule, target, decided_us or START_US)
+    features = [oracle.default_features(rows, target, grid, m, decided_us) for m in expected]
     np.testing.assert_array_equal(table.features, np.reshape(features, (-1, 10)).astype(np.float32))
 
 
 @given(histories, targets(), schedules)
 def test_context_is_that_of_the_oracle(rows, target, schedule):
     moments, x = described(rows, target, schedule)
-    about = oracle.own(rows, target)
+    about = oracle.concerning(rows, target)
     for i, now in enumerate(oracle.Moment(*row) for row in as_tuples(moments)):
         seen = [r for r in about if oracle.seen_us(r) < now.at_us]
         seen.sort(key=lambda r: (r.occurred_at_us, r.recorded_at_us, r.id))
@@ -103,17 +109,18 @@ def test_context_is_that_of_the_oracle(rows, target, schedule):
 
 @given(histories, rows(), targets(), schedules)
 def test_an_event_recorded_later_changes_no_bit(history, extra, target, schedule):
-    if any(row.id == extra.id for row in history) or not oracle.own(history, target):
+    if any(row.id == extra.id for row in history) or not oracle.begun(history, target):
         return
     before = oracle.seen_us(extra)
     moments, x = described(history, target, schedule)
     later_moments, later_x = described([*history, extra], target, schedule)
     known = {at: bits.tobytes() for at, bits in zip(later_moments.at_us, later_x, strict=True)}
-    began = min(oracle.seen_us(row) for row in history)
+    told = min(oracle.seen_us(row) for row in history)
+    began = min(seen for _, seen in oracle.begun(history, target))
     # Before the first record there is no local time to go by: those moments may be elsewhere. A
-    # flight at the end may put off tomorrow's window behind the last event.
+    # flight may end the first window before anything began, or put off tomorrow's behind the end.
     for at, start, bits in zip(moments.at_us, moments.window_start_us, x, strict=True):
-        if began < at <= before and (at in known or start <= before):
+        if told < at <= before and (at in known or (began < at and start <= before)):
             assert known[at] == bits.tobytes()
 
 
@@ -121,7 +128,7 @@ def test_an_event_recorded_later_changes_no_bit(history, extra, target, schedule
 def test_truncating_the_log_changes_no_earlier_row(rows, target, schedule, hours):
     until = min(row.occurred_at_us for row in rows) + hours * 3_600_000_000
     kept = [row for row in rows if oracle.seen_us(row) < until]
-    if not oracle.own(kept, target):
+    if not oracle.begun(kept, target):
         return
     moments, x = described(rows, target, schedule)
     earlier, earlier_x = described(kept, target, schedule)
@@ -161,20 +168,20 @@ def test_a_log_on_disk_gives_the_bits_of_the_replay(rows, target, schedule):
             )
 
 
-@given(histories, targets(), schedules, st.integers(-60, 15 * 24 * 60))
-def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes):
+@given(histories, targets(), schedules, st.integers(-60, 15 * 24 * 60), decided)
+def test_a_log_on_disk_is_asked_at_any_instant(rows, target, schedule, minutes, decided_us):
     """Between the moments of the schedule, too: after a flight west, "today" may begin again."""
-    if not oracle.own(rows, target):
-        return
     now_us = START_US + minutes * 60_000_000
     clock = oracle.segments(rows)
     with EventLog(":memory:") as log:
         log.append_rows(rows)
+        if decided_us is not None:
+            log.add_decision(decision(decided_us))
         live = as_of(log, target, schedule, now_us, oracle.offset_at(clock, now_us))
         features = DEFAULT_FEATURES.compute(live)
     (now,) = (oracle.Moment(*row) for row in as_tuples(live.moments))
-    grid = oracle.all_moments(rows, schedule, target, until_us=now_us)
-    expected = oracle.default_features(rows, target, grid, now)
+    grid = oracle.all_moments(rows, schedule, target, now_us, decided_us or now_us)
+    expected = oracle.default_features(rows, target, grid, now, decided_us)
     assert features[0].tolist() == expected.tolist()
 
 

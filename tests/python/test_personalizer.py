@@ -120,10 +120,12 @@ class Loop(RuleBasedStateMachine):
 
     @rule(
         kind=st.sampled_from(["habit_completed", "habit_completed", "habit_skipped", "app_opened"]),
+        subject=st.sampled_from(["meditate", "meditate", "", "run"]),
         late=st.integers(0, 30),
     )
-    def record(self, kind, late):
-        event = self.me.record(kind, occurred_at=self.clock.now - timedelta(hours=late))
+    def record(self, kind, subject, late):
+        occurred_at = self.clock.now - timedelta(hours=late)
+        event = self.me.record(kind, occurred_at=occurred_at, subject=subject)
         if event.id not in {known.id for known in self.events}:
             self.events.append(event)
         self.clock.wait(minutes=1)
@@ -158,10 +160,15 @@ class Loop(RuleBasedStateMachine):
     @precondition(lambda self: self.trained)
     @rule()
     def as_if_from_scratch(self):
-        """The bytes in service are those of a home that holds these events and trains now."""
+        """The bytes in service are those of a home that holds these events and trains now.
+
+        The decisions are as old there: the first one may have begun it all.
+        """
         self.me.train()
         with open_home(self.folder / "fresh", self.clock) as fresh:
             fresh.record_all(event.row for event in self.events)
+            for decision in self.me.log.decisions("meditate"):
+                fresh.log.add_decision(decision)
             fresh.train()
             assert fresh.predict() == self.me.predict()
             stores = store_of(self.me).load(), store_of(fresh).load()
@@ -221,6 +228,41 @@ def test_a_question_is_answered_by_what_was_known_at_its_moment(me, clock):
     table = me.samples()
     assert table.moments.at_us[-1] == look.question.moment.at_us[0]
     assert table.features[-1].tobytes() == look.question.x.tobytes()
+
+
+def test_a_habit_that_is_taken_up_later_is_not_failed_already(me, clock):
+    """An app that was opened on 82 days says nothing about running, which is new."""
+    unknown = me.predict()
+    for _ in range(82):
+        me.record("app_opened", subject="")
+        me.record("habit_completed")
+        clock.wait(days=1)
+    with open_home(me.home, clock, subject="run") as run:
+        assert run.predict() == unknown
+        assert run.status().new_samples == 0
+        run.record("habit_completed")
+        clock.wait(days=1)
+        assert run.predict() > unknown
+        assert run.samples().matured_label.tolist() == [1, -1]
+        assert (run.train().samples, run.train().outcome) == (1, "unchanged")
+
+
+def test_a_decision_begins_a_habit(me, clock):
+    """Who was reminded for a week and did nothing is known to have done nothing."""
+    for _ in range(10):
+        me.record("app_opened", subject="")
+        clock.wait(days=1)
+    with open_home(me.home, clock, subject="run") as run:
+        before = run.predict()
+        for _ in range(7):
+            run.decide()
+            clock.wait(days=1)
+        assert run.samples().matured_label.tolist() == [0] * 7 + [-1]
+        assert run.predict() < before / 2
+        run.train()
+        run.forget(until=clock.now)
+        assert len(run.samples()) == 0
+        assert run.predict() == before
 
 
 def test_looking_at_another_time(me, clock):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histories import columns, histories, rows, schedules, targets
+from histories import START_US, columns, decided, histories, rows, schedules, targets
 from inhabit.events import EventRow
 from inhabit.exceptions import ConfigError
 from inhabit.moments import NEXT_DAY, NEXT_MOMENT, REST_OF_DAY, Schedule
@@ -109,7 +109,70 @@ def test_bad_targets_are_refused(options):
         Target(**options)
 
 
+def test_a_habit_that_is_taken_up_later_begins_with_itself():
+    """And not with the launches of an app that was there before."""
+    run = Target(subject="run", window=NEXT_MOMENT)
+    launches = [event(day, 8, "app_opened")._replace(subject="") for day in range(1, 27)]
+    other = [event(day, 9) for day in range(1, 27)]
+    ran = [event(day, 18)._replace(subject="run") for day in (20, 21, 24)]
+    table = samples(columns([*launches, *other, *ran]), run)
+    assert [date.fromordinal(day).day for day in table.moments.day.tolist()] == list(range(20, 27))
+    assert table.label.tolist() == [1, 1, 0, 0, 1, 0, UNKNOWN]
+    streak, rate = table.features[:, 0] * 30, table.features[:, 1]
+    assert streak.round().tolist() == [0, 1, 2, 0, 0, 1, 0]
+    assert rate[:3].tolist() == [np.float32(x) for x in (1 / 2, 2 / 3, 3 / 4)]
+
+
+def test_what_is_recorded_late_reaches_back_from_then_on():
+    """Who was told of today alone could not predict as of last week."""
+    run = Target(subject="meditate", window=NEXT_MOMENT)
+    back = [event(day, 18, late=timedelta(days=10 - day)) for day in (4, 6)]
+    table = samples(columns([event(9, 18), *back, event(12, 18)]), run)
+    assert [date.fromordinal(day).day for day in table.moments.day.tolist()] == [9, 10, 11, 12]
+    # As of the 11th: done on the 4th, 6th and 9th of the seven days from the 4th on.
+    assert table.features[:, 1].tolist() == [np.float32(x) for x in (1 / 2, 2 / 3, 4 / 9, 4 / 10)]
+
+
+def test_a_decision_begins_a_habit_as_an_event_does():
+    launches = [event(day, 8, "app_opened")._replace(subject="") for day in range(3, 12)]
+    target = Target(subject="meditate")
+    decided_us = event(6, 20).occurred_at_us
+
+    def days(events, decided_us=decided_us, **options):
+        moments = samples(columns(events), target, decided_us=decided_us, **options).moments
+        return [date.fromordinal(day).day for day in moments.day.tolist()]
+
+    assert days([*launches, event(9, 7)]) == [6, 7, 8, 9, 10, 11]
+    assert days([*launches, event(5, 7)]) == [5, 6, 7, 8, 9, 10, 11]
+    assert days(launches) == [6, 7, 8, 9, 10, 11]
+    assert days(launches, as_of_us=decided_us) == []
+    assert days([event(9, 7)]) == [9]  # before, nobody knew the local time
+    assert days([]) == []
+
+
 # --- laws ----------------------------------------------------------------------
+
+
+@given(histories, histories, targets(), schedules, decided, st.integers(0, 13 * 24))
+def test_what_concerns_all_subjects_changes_no_label(own, launches, target, schedule, at, hours):
+    """Nor a moment, nor a feature but those that count it: whenever it came, and however often."""
+    now_us = START_US + hours * 3_600_000_000
+    alike = {"utc_offset_s": 3_600}  # another local time would move the moments
+    own = [row._replace(subject=target.subject, **alike) for row in own]
+    launches = [
+        row._replace(subject="", kind="app_opened", value=None, id=f"all {row.id}", **alike)
+        for row in launches
+    ]
+    at = at and max(at, min(row.recorded_at_us for row in own))
+    alone = samples(columns(own), target, schedule, as_of_us=now_us, decided_us=at)
+    among = samples(columns([*own, *launches]), target, schedule, as_of_us=now_us, decided_us=at)
+    for name in alone.moments.__dataclass_fields__:
+        assert getattr(among.moments, name).tolist() == getattr(alone.moments, name).tolist()
+    assert among.label.tolist() == alone.label.tolist()
+    assert among.learn_at.tolist() == alone.learn_at.tolist()
+    counted = alone.feature_set.names.index("app_launches_today")
+    others = np.delete(among.features, counted, axis=1)
+    assert others.tobytes() == np.delete(alone.features, counted, axis=1).tobytes()
 
 
 @given(histories, rows(), targets(), schedules)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost import sqlite_steps
-from histories import MINUTE_US, START_US, columns, histories, schedules, targets, years
+from histories import (
+    MINUTE_US,
+    START_US,
+    columns,
+    decided,
+    decision,
+    histories,
+    schedules,
+    targets,
+    years,
+)
 from inhabit.events import EventLog, EventRow
 from inhabit.features import DEFAULT_FEATURES, last_value, time_since
 from inhabit.moments import Schedule, Window
@@ -29,9 +41,19 @@ hours = st.integers(-2, 90 * 24).map(lambda hour: START_US + hour * 60 * MINUTE_
 minutes = st.integers(0, 14 * 24 * 60).map(lambda minute: START_US + minute * MINUTE_US)
 
 
-def whole_table(rows, target, schedule, features, now_us):
+def whole_table(rows, target, schedule, features, now_us, decided_us=None):
     known = columns(row for row in rows if row.recorded_at_us <= now_us)
-    return samples(known, target, schedule, features, as_of_us=now_us + 1)
+    return samples(known, target, schedule, features, as_of_us=now_us + 1, decided_us=decided_us)
+
+
+@contextmanager
+def a_log(rows, decided_us=None):
+    with EventLog(":memory:") as log:
+        log.append_rows(rows)
+        if decided_us is not None:
+            log.add_decision(decision(decided_us))
+            log.add_decision(decision(decided_us + 1))  # the first one counts
+        yield log
 
 
 def assert_same_rows(part, whole, first=0):
@@ -50,23 +72,24 @@ def assert_same_rows(part, whole, first=0):
 # --- what is read --------------------------------------------------------------------------------
 
 
-@given(histories | years(), targets(), schedules, hours | minutes, hours | minutes)
-def test_the_last_samples_are_read_without_the_others(rows, target, schedule, one, other):
+@given(histories | years(), targets(), schedules, hours | minutes, hours | minutes, decided)
+def test_the_last_samples_are_read_without_the_others(
+    rows, target, schedule, one, other, decided_us
+):
     then_us, now_us = sorted((one, other))
-    whole = whole_table(rows, target, schedule, FEATURES, now_us)
-    walked = whole_table(rows, target, schedule, FEATURES, then_us).walked()
-    with EventLog(":memory:") as log:
-        log.append_rows(rows)
+    whole = whole_table(rows, target, schedule, FEATURES, now_us, decided_us)
+    walked = whole_table(rows, target, schedule, FEATURES, then_us, decided_us).walked()
+    with a_log(rows, decided_us) as log:
         asked = asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us + 1)
         assert_same_rows(asked.samples, whole)
         since = asked_of_log(log, target, schedule, FEATURES, as_of_us=now_us + 1, walked=walked)
     first = 0 if walked is None else int((whole.matures_at_us <= walked.last_us).sum())
     assert_same_rows(since.samples, whole, first)
     assert (since.next_us, since.utc_offset_s) == (asked.next_us, asked.utc_offset_s)
-    later = whole_table(
-        [row for row in rows if row.recorded_at_us <= now_us], target, schedule, FEATURES,
-        now_us + 5 * 1_440 * MINUTE_US,
-    )  # fmt: skip
+    rows = [row for row in rows if row.recorded_at_us <= now_us]
+    decided_us = None if decided_us is None or decided_us > now_us else decided_us
+    in_days = now_us + 5 * 1_440 * MINUTE_US
+    later = whole_table(rows, target, schedule, FEATURES, in_days, decided_us)
     following = later.moments.at_us[later.moments.at_us > now_us]
     assert not len(following) or asked.next_us == following[0]
 
@@ -76,12 +99,12 @@ def test_the_last_samples_are_read_without_the_others(rows, target, schedule, on
     targets(),
     schedules,
     st.lists(hours | minutes, min_size=2, max_size=6),
+    decided,
 )
-def test_a_calendar_serves_as_long_as_it_holds(rows, target, schedule, instants):
+def test_a_calendar_serves_as_long_as_it_holds(rows, target, schedule, instants, decided_us):
     """Though the log tells of local times to come: somebody's clock was set back."""
     calendar = None
-    with EventLog(":memory:") as log:
-        log.append_rows(rows)
+    with a_log(rows, decided_us) as log:
         for now_us in sorted(instants):
             about = log, target, schedule, FEATURES
             afresh = asked_of_log(*about, as_of_us=now_us + 1)
@@ -91,10 +114,11 @@ def test_a_calendar_serves_as_long_as_it_holds(rows, target, schedule, instants)
             calendar = asked.calendar
 
 
-@given(histories | years(), targets(), schedules, hours | minutes, st.integers(1, 50))
-def test_the_latest_questions_are_those_of_the_whole_log(rows, target, schedule, now_us, moments):
-    with EventLog(":memory:") as log:
-        log.append_rows(rows)
+@given(histories | years(), targets(), schedules, hours | minutes, st.integers(1, 50), decided)
+def test_the_latest_questions_are_those_of_the_whole_log(
+    rows, target, schedule, now_us, moments, decided_us
+):
+    with a_log(rows, decided_us) as log:
         questions = Questions(log, target, schedule, DEFAULT_FEATURES)
         latest = questions.latest(now_us, moments).features[-moments:]
         whole = questions.asked(now_us).samples.features[-moments:]
@@ -190,24 +214,32 @@ def served(questions, trained_us):
     targets(),
     schedules,
     st.lists(hours | minutes, min_size=2, max_size=6),
+    decided,
 )
-def test_what_matures_is_learnt_as_in_one_walk(rows, target, schedule, instants):
+def test_what_matures_is_learnt_as_in_one_walk(rows, target, schedule, instants, decided_us):
     """However often, and whenever it is caught up; while the log grows, in any order of events."""
     trained_us, *looks = sorted(instants)
+
+    def decide_by(log, since_us, until_us):
+        if decided_us is not None and since_us < decided_us <= until_us:
+            log.add_decision(decision(decided_us))
+
     rows = sorted(rows, key=lambda row: row.recorded_at_us)
     with EventLog(":memory:") as log:
         questions = Questions(log, target, schedule, DEFAULT_FEATURES)
         log.append_rows(row for row in rows if row.recorded_at_us <= trained_us)
+        decide_by(log, -math.inf, trained_us)
         serving, begin = served(questions, trained_us)
         serving.catch_up(trained_us)
         told_us = trained_us
         for now_us in looks:
             new = [row for row in rows if told_us < row.recorded_at_us <= now_us]
             log.append_rows(new)
+            decide_by(log, told_us, now_us)
             serving.told(new)
             serving.catch_up(now_us)
             told_us = now_us
-        whole = whole_table(rows, target, schedule, DEFAULT_FEATURES, told_us)
+        whole = whole_table(rows, target, schedule, DEFAULT_FEATURES, told_us, decided_us)
         expected = list(groups(whole, begin))
         assert serving.model.heard == expected
         learnt = int(((whole.matured_label != UNKNOWN) & (whole.learn_at >= begin)).sum())

@@ -21,13 +21,16 @@ def test_file_is_what_its_script_makes():
 @pytest.mark.parametrize("case", make_loop.cases(), ids=lambda case: case.name)
 def test_oracle_agrees(case):
     described = make_loop.described(case)
-    grid = oracle.all_moments(case.rows, case.schedule, case.target)
-    moments = oracle.replayed_moments(case.rows, case.schedule, case.target)
+    question = case.rows, case.schedule, case.target
+    grid = oracle.all_moments(*question, *[at for at in (case.decided_us,) if at is not None])
+    moments = oracle.replayed_moments(*question, case.decided_us)
     assert described["moments"] == {
         name: [getattr(moment, name) for moment in moments] for name in described["moments"]
     }
     assert described["samples"]["label"] == [
         oracle.label(case.rows, case.target, moment) for moment in moments
     ]
-    features = [oracle.default_features(case.rows, case.target, grid, m) for m in moments]
+    features = [
+        oracle.default_features(case.rows, case.target, grid, m, case.decided_us) for m in moments
+    ]
     assert described["samples"]["feature_bits"] == np.array(features).view(np.uint32).tolist()

@@ -2,7 +2,8 @@
 
 Run `python tests/vectors/make_loop.py`; `make test` fails if the file differs from what this makes.
 The people are simulated with a fixed seed. Each case stresses one thing: daylight saving, travel,
-habits after midnight, records that come late, missing answers, overlapping windows, a long log.
+habits after midnight, records that come late, missing answers, overlapping windows, habits that are
+taken up later, a long log.
 """
 
 import json
@@ -20,7 +21,7 @@ from inhabit.samples import Samples, Target, samples
 
 FILE = Path(__file__).with_name("loop.json")
 UTC = timezone.utc  # noqa: UP017
-HOUR = timedelta(hours=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 BERLIN_SUMMER = datetime(2026, 3, 29, 1, tzinfo=UTC)
 BERLIN_WINTER = datetime(2026, 10, 25, 1, tzinfo=UTC)
 
@@ -33,6 +34,7 @@ class Case:
     rows: list[EventRow]
     target: Target
     schedule: Schedule
+    decided_us: int | None = None
 
 
 def berlin(instant: datetime) -> timedelta:
@@ -81,6 +83,22 @@ class Person:
                 elif self.random.random() < skips:
                     self.add("habit_skipped", at, late=delay)
         return self
+
+
+def taken_up(person: Person, late=timedelta(0)) -> Person:
+    """Somebody who opens the app and runs for weeks before the habit; its first record is late."""
+    first = datetime(2026, 3, 18, tzinfo=UTC)
+    for day in range(30):
+        person.add("app_opened", first + day * DAY + person.random.randrange(600) * HOUR / 60, "")
+        person.add("habit_completed", first + day * DAY + 6 * HOUR, "run")
+    person.add("habit_completed", first + 18 * DAY + 9 * HOUR, late=2 * DAY)
+    person.add("reminder_tapped", first + 20 * DAY + 5 * HOUR, late=late)
+    return person.live(first + 20 * DAY, 12, late=0.2)
+
+
+def microseconds(instant: datetime) -> int:
+    """Return an instant in microseconds since 1970."""
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def cases() -> list[Case]:
@@ -140,6 +158,26 @@ def cases() -> list[Case]:
             Schedule.parse("04:00,12:00,17:00,20:00"),
         ),
         Case(
+            "taken up later",
+            taken_up(Person(10, berlin)).rows,
+            target("rest-of-day"),
+            Schedule.parse("04:00,15:00"),
+        ),
+        Case(
+            "decided before",
+            taken_up(Person(11, berlin), late=4 * HOUR).rows,
+            target("next-moment"),
+            Schedule.parse("04:00,15:00"),
+            decided_us=microseconds(march + 15 * DAY + 11 * HOUR),
+        ),
+        Case(
+            "decided before anything",
+            Person(12, traveller).live(march, 9).rows,
+            target("20h"),
+            Schedule.parse("06:00,18:00"),
+            decided_us=microseconds(march - 5 * DAY),
+        ),
+        Case(
             "a long log",
             Person(8, berlin).live(datetime(2026, 2, 1, tzinfo=UTC), 150).rows,
             target("next-moment"),
@@ -151,7 +189,7 @@ def cases() -> list[Case]:
 def described(case: Case) -> dict[str, object]:
     """Return a case and its expected values, as JSON."""
     events = EventColumns.from_rows(case.rows)
-    table = samples(events, case.target, case.schedule)
+    table = samples(events, case.target, case.schedule, decided_us=case.decided_us)
     return {
         "name": case.name,
         "schedule": {
@@ -167,6 +205,7 @@ def described(case: Case) -> dict[str, object]:
             "grace_us": case.target.grace_us,
             "once": case.target.once,
         },
+        "decided_us": case.decided_us,
         "events": sorted(map(list, events.rows()), key=lambda row: (row[5], row[3], row[0])),
         "moments": {
             name: getattr(table.moments, name).tolist()

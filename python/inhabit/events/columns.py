@@ -100,10 +100,6 @@ class EventColumns:
         """Mask of the events whose subject is one of `names`; ``""`` is no subject."""
         return _is_any(self.subject, self.subjects, names)
 
-    def of_subject(self, name: str) -> EventColumns:
-        """Return the events about `name` and those about no subject, which concern them all."""
-        return self.select(self.is_subject(name, ""))
-
     def rows(self) -> Iterator[EventRow]:
         """Yield the events as stored rows."""
         for event_id, subject, kind, occurred_at_us, utc_offset_s, recorded_at_us, value in zip(

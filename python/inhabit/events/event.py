@@ -191,6 +191,21 @@ class Event:
         )
 
 
+class Beginning(NamedTuple):
+    """The first thing that is known of a subject: an event about it, or a decision.
+
+    Attributes
+    ----------
+    occurred_at_us : int
+        When the event occurred, or the decision was made.
+    recorded_at_us : int
+        When the log learnt of it.
+    """
+
+    occurred_at_us: int
+    recorded_at_us: int
+
+
 def _check_name(what: str, name: str) -> None:
     if not isinstance(name, str):
         raise EventError(f"{what}: expected a string, got {type(name).__name__}")

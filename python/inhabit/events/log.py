@@ -12,7 +12,7 @@ import numpy as np
 from inhabit.events.columns import EventColumns
 from inhabit.events.database import Database
 from inhabit.events.decision import INSERT_DECISION, SELECT_DECISIONS, StoredDecision
-from inhabit.events.event import Event, EventRow, us_from_datetime
+from inhabit.events.event import Beginning, Event, EventRow, us_from_datetime
 from inhabit.events.forgetting import Forgotten, forget_everything, forget_ids, forget_range
 from inhabit.events.offsets import offset_changes
 from inhabit.exceptions import ConfigError, EventError
@@ -265,23 +265,15 @@ class EventLog:
         self, subject: str | None = None, recorded_before_us: int | None = None
     ) -> Event | None:
         """Return the earliest event known before an instant, or None; flat in the log's age."""
-        row = self.first_row(subject, recorded_before_us)
-        return None if row is None else Event.from_row(row)
-
-    def first_row(
-        self, subject: str | None = None, recorded_before_us: int | None = None
-    ) -> EventRow | None:
-        """Return `first` as it is stored, at half the cost."""
         return self._end("ASC", subject, recorded_before_us)
 
     def last(
         self, subject: str | None = None, recorded_before_us: int | None = None
     ) -> Event | None:
         """Return the latest event known before an instant, or None; flat in the log's age."""
-        row = self._end("DESC", subject, recorded_before_us)
-        return None if row is None else Event.from_row(row)
+        return self._end("DESC", subject, recorded_before_us)
 
-    def _end(self, direction: str, subject: str | None, before_us: int | None) -> EventRow | None:
+    def _end(self, direction: str, subject: str | None, before_us: int | None) -> Event | None:
         order = f"occurred_at_us {direction}, recorded_at_us {direction}, id {direction}"
         rows = self._database.fetch(
             # One end of each (subject, kind) run, by index; then the end of those.
@@ -296,7 +288,18 @@ class EventLog:
             f" value FROM ends CROSS JOIN events USING (id) ORDER BY {order} LIMIT 1",
             {"subject": subject, "before": _END_OF_TIME if before_us is None else int(before_us)},
         )
-        return EventRow(*rows[0]) if rows else None
+        return Event.from_row(EventRow(*rows[0])) if rows else None
+
+    def beginning(self, subject: str, recorded_before_us: int) -> Beginning | None:
+        """Return what a subject began with, as known at an instant, or None; flat in the log's age.
+
+        That is the event about it that occurred first, or a decision about it that was made before;
+        but no decision counts before an event, about anything, has told the local time. Unlike
+        `first`, it leaves out the events about no subject: they may be older than any habit.
+        """
+        parameters = {"subject": subject, "before": int(recorded_before_us)}
+        rows = self._database.fetch(_BEGINNING, parameters)
+        return Beginning(*rows[0]) if rows else None
 
     def offset_changes(self, since_us: int, until_us: int) -> list[tuple[int, int]]:
         """Return the UTC offset in force at `since_us`, and how it changed before `until_us`.
@@ -531,6 +534,34 @@ class EventLog:
 
 
 # --- SQL ---------------------------------------------------------------------
+
+# The first event of each kind, by index; then the first of those and of the decisions.
+_BEGINNING: Final = """
+WITH RECURSIVE firsts AS (
+  SELECT (
+    SELECT id FROM events WHERE subject = s.id AND kind = k.id
+    -- What is recorded by then has occurred by then: where to end in the index.
+    AND occurred_at_us < :before AND recorded_at_us < :before
+    ORDER BY occurred_at_us, recorded_at_us, id LIMIT 1
+  ) AS id
+  FROM subjects s CROSS JOIN kinds k WHERE s.name = :subject
+), decided AS (
+  SELECT at_us FROM decisions WHERE subject = :subject AND at_us < :before ORDER BY at_us LIMIT 1
+), offsets(utc_offset_s) AS (
+  SELECT min(utc_offset_s) FROM events
+  UNION ALL
+  SELECT (SELECT min(e.utc_offset_s) FROM events e WHERE e.utc_offset_s > offsets.utc_offset_s)
+  FROM offsets WHERE offsets.utc_offset_s IS NOT NULL
+), told(at_us) AS (
+  SELECT min((SELECT min(recorded_at_us) FROM events e WHERE e.utc_offset_s = o.utc_offset_s))
+  FROM offsets o
+)
+SELECT occurred_at_us, recorded_at_us FROM firsts CROSS JOIN events USING (id)
+UNION ALL
+SELECT max(decided.at_us, told.at_us), max(decided.at_us, told.at_us) FROM decided CROSS JOIN told
+WHERE told.at_us < :before
+ORDER BY 1, 2 LIMIT 1
+"""
 
 
 @cache

@@ -13,8 +13,12 @@ public protocol EventStore: Sendable {
     /// The events that match, in order of (occurred, recorded, id).
     func events(_ query: EventQuery) throws -> [UserEvent]
 
-    /// The event about a subject or none that occurred first, of those recorded before an instant.
-    func first(subject: String, recordedBefore: Int64) throws -> UserEvent?
+    /// What a subject began with, as known just before an instant: the event about it that occurred first, or
+    /// a decision about it that was made before.
+    ///
+    /// Events about no subject begin none, and no decision counts before an event, about anything, has told the
+    /// local time.
+    func beginning(of subject: String, recordedBefore: Int64) throws -> Beginning?
 
     /// The instants at which the person's clock changed, in order: the one in force at `since`, and later ones.
     ///
@@ -61,6 +65,19 @@ extension EventStore {
     /// The decisions about a subject made at or after an instant (microseconds since 1970), in order.
     public func decisions(subject: String, since: Int64) throws -> [StoredDecision] {
         try decisions(subject: subject, since: since, openOnly: false)
+    }
+}
+
+/// The first thing that is known of a subject: an event about it, or a decision.
+public struct Beginning: Hashable, Sendable {
+    /// When the event occurred, or the decision was made, in microseconds of UTC since 1970.
+    public let occurredAt: Int64
+    /// When the log learnt of it.
+    public let recordedAt: Int64
+
+    public init(occurredAt: Int64, recordedAt: Int64) {
+        self.occurredAt = occurredAt
+        self.recordedAt = recordedAt
     }
 }
 
@@ -218,10 +235,18 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    public func first(subject: String, recordedBefore: Int64) throws -> UserEvent? {
-        var query = EventQuery(subject: subject)
-        query.recordedBefore = recordedBefore
-        return try events(query).first
+    public func beginning(of subject: String, recordedBefore: Int64) throws -> Beginning? {
+        lock.withLock {
+            let known = ordered.filter { $0.recordedAt < recordedBefore }
+            var found = known.filter { $0.subject == subject }.map {
+                Beginning(occurredAt: $0.occurredAt.microseconds, recordedAt: $0.recordedAt)
+            }
+            let decided = made.filter { $0.subject == subject }.map(\.decision.at.microseconds).min()
+            if let decided, decided < recordedBefore, let told = known.map(\.recordedAt).min() {
+                found.append(Beginning(occurredAt: max(decided, told), recordedAt: max(decided, told)))
+            }
+            return found.min { ($0.occurredAt, $0.recordedAt) < ($1.occurredAt, $1.recordedAt) }
+        }
     }
 
     public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {

@@ -11,15 +11,15 @@ struct History {
     /// The moments of the schedule, from ``length`` before the first one asked about at least to the last.
     private let windows: [Moment]
     private let evidence: [Evidence]
-    /// After which instants an earlier event was known than before, ascending, and when that occurred.
-    private let began: [(after: Int64, occurred: Int64)]
+    /// What the subject began with, as known after ever later instants.
+    private let began: [Beginning]
     private let launches: Happenings
     private let taps: Happenings
 
     /// - Parameters:
     ///   - events: in order; those about the target's subject and none count.
-    ///   - began: after which instants an earlier event was known than before, and when that occurred.
-    init(events: [UserEvent], target: Target, windows: [Moment], began: [(after: Int64, occurred: Int64)]) {
+    ///   - began: what the subject began with, as known after ever later instants.
+    init(events: [UserEvent], target: Target, windows: [Moment], began: [Beginning]) {
         self.target = target
         self.windows = windows
         self.began = began
@@ -41,8 +41,8 @@ struct History {
     /// What is known at a moment.
     func asOf(_ moment: Moment) -> AsOf {
         let at = moment.at.microseconds
-        let known = self.began.partitionIndex { $0.after >= at }
-        let began = known == 0 ? never : self.began[known - 1].occurred
+        let known = self.began.partitionIndex { $0.recordedAt >= at }
+        let began = known == 0 ? never : self.began[known - 1].occurredAt
         // Open windows stay out: what is known of them early is only ever "yes".
         let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
@@ -106,12 +106,12 @@ extension History {
             events += try store.events(query)
         }
 
-        var began: [(after: Int64, occurred: Int64)] = []
-        var known = try store.first(subject: target.subject, recordedBefore: end)
-        while let event = known {
-            began.append((event.recordedAt, event.occurredAt.microseconds))
-            guard let first = moments.first, event.recordedAt >= first.at.microseconds else { break }
-            known = try store.first(subject: target.subject, recordedBefore: event.recordedAt)
+        var began: [Beginning] = []
+        var known = try store.beginning(of: target.subject, recordedBefore: end)
+        while let beginning = known {
+            began.append(beginning)
+            guard let first = moments.first, beginning.recordedAt >= first.at.microseconds else { break }
+            known = try store.beginning(of: target.subject, recordedBefore: beginning.recordedAt)
         }
         self.init(events: events, target: target, windows: windows, began: began.reversed())
     }

@@ -84,22 +84,36 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
             recordedAt: row[5].integer, value: row[6].real, id: row[0].text)
     }
 
-    public func first(subject: String, recordedBefore: Int64) throws -> UserEvent? {
+    public func beginning(of subject: String, recordedBefore: Int64) throws -> Beginning? {
         let rows = try withConnection {
-            // One look-up by index for each pair of a subject and a type; then the first of those.
+            // The first event of each type, by index; then the first of those and of the decisions.
             try $0.run(
                 """
-                WITH firsts AS (
-                  SELECT s.name AS subject, k.name AS kind, (
+                WITH RECURSIVE firsts AS (
+                  SELECT (
                     SELECT id FROM events
-                    WHERE subject = s.id AND kind = k.id AND occurred_at_us < ? AND recorded_at_us < ?
+                    WHERE subject = s.id AND kind = k.id AND occurred_at_us < ?1 AND recorded_at_us < ?1
                     ORDER BY occurred_at_us, recorded_at_us, id LIMIT 1) AS id
-                  FROM subjects s CROSS JOIN kinds k WHERE s.name IN ('', ?))
-                SELECT id, firsts.subject, firsts.kind, occurred_at_us, utc_offset_s, recorded_at_us, value
-                FROM firsts CROSS JOIN events USING (id) ORDER BY occurred_at_us, recorded_at_us, id LIMIT 1
-                """, [.integer(recordedBefore), .integer(recordedBefore), .text(subject)])
+                  FROM subjects s CROSS JOIN kinds k WHERE s.name = ?2
+                ), decided AS (
+                  SELECT at_us FROM decisions WHERE subject = ?2 AND at_us < ?1 ORDER BY at_us LIMIT 1
+                ), offsets(utc_offset_s) AS (
+                  SELECT min(utc_offset_s) FROM events
+                  UNION ALL
+                  SELECT (SELECT min(e.utc_offset_s) FROM events e WHERE e.utc_offset_s > offsets.utc_offset_s)
+                  FROM offsets WHERE offsets.utc_offset_s IS NOT NULL
+                ), told(at_us) AS (
+                  SELECT min((SELECT min(recorded_at_us) FROM events e WHERE e.utc_offset_s = o.utc_offset_s))
+                  FROM offsets o
+                )
+                SELECT occurred_at_us, recorded_at_us FROM firsts CROSS JOIN events USING (id)
+                UNION ALL
+                SELECT max(decided.at_us, told.at_us), max(decided.at_us, told.at_us)
+                FROM decided CROSS JOIN told WHERE told.at_us < ?1
+                ORDER BY 1, 2 LIMIT 1
+                """, [.integer(recordedBefore), .text(subject)])
         }
-        return try rows.first.map(Self.event)
+        return rows.first.map { Beginning(occurredAt: $0[0].integer, recordedAt: $0[1].integer) }
     }
 
     public func offsetChanges(since: Int64, before end: Int64) throws -> [LocalInstant] {

@@ -101,21 +101,21 @@ struct Asked {
     init(
         of store: any EventStore, target: Target, schedule: Schedule, before end: Int64, since walked: Walked? = nil
     ) throws {
-        let first = try store.first(subject: target.subject, recordedBefore: end)
-        var since = first?.occurredAt.microseconds ?? end
+        let beginning = try store.beginning(of: target.subject, recordedBefore: end)
+        var since = beginning?.occurredAt ?? end
         if let walked { since = max(since, walked.last - target.grace) }
         let days = schedule.days(window: target.window, from: since, to: end)
         let (clock, windows) = try History.windows(
             of: store, target: target, schedule: schedule, days: days, before: end)
         let following = windows.partitionIndex { $0.at.microseconds >= end }
-        var moments = first == nil ? [] : windows[..<following].filter { $0.windowEnd > since }
-        if let first, let oldest = moments.first, oldest.windowEnd <= first.recordedAt {
-            // Only near the beginning of a log: which of its events was recorded first?
-            var earlier = EventQuery(subject: target.subject)
-            earlier.since = first.occurredAt.microseconds
-            earlier.recordedBefore = first.recordedAt
-            let begun = try store.events(earlier).map(\.recordedAt).min() ?? first.recordedAt
-            moments.removeAll { $0.windowEnd <= begun }
+        var moments = beginning == nil ? [] : windows[..<following].filter { $0.windowEnd > since }
+        if let beginning, let oldest = moments.first, oldest.windowEnd <= beginning.recordedAt {
+            // Only near the beginning: it was recorded late, and something else may be known for longer.
+            var known = beginning.recordedAt
+            while let earlier = try store.beginning(of: target.subject, recordedBefore: known) {
+                known = earlier.recordedAt
+            }
+            moments.removeAll { $0.windowEnd <= known }
         }
         let history = try History(of: store, target: target, moments: moments, windows: windows, before: end)
         samples = Samples(moments, history: history, before: end, since: walked)

@@ -133,17 +133,29 @@ class EventStoreLaws: XCTestCase {
         XCTAssertEqual(try store.fact("salt"), "a")
     }
 
-    func testKnowsItsFirstEvent() throws {
+    func testKnowsWhatASubjectBeganWith() throws {
         let store = try makeStore()
-        XCTAssertNil(try store.first(subject: "run", recordedBefore: never))
+        try store.append(decision(about: "run", at: march(1, 8)))
+        XCTAssertNil(try store.beginning(of: "run", recordedBefore: never), "nobody knows the local time")
         try store.append([
-            try event(.appOpened, 5), try event(.habitCompleted, 3, subject: "run", recordedOn: 9),
-            try event(.habitCompleted, 1, subject: "read"),
+            try event(.appOpened, 2), try event(.habitCompleted, 6, subject: "write"),
+            try event(.habitCompleted, 5, subject: "read"),
+            try event(.habitCompleted, 3, subject: "read", recordedOn: 9),
         ])
-        let first = { try store.first(subject: "run", recordedBefore: march($0, 12).microseconds) }
-        XCTAssertNil(try first(4))
-        XCTAssertEqual(try first(6)?.occurredAt, march(5, 8))
-        XCTAssertEqual(try first(9)?.occurredAt, march(3, 8))
+        try store.append(decision(about: "write", at: march(4, 8)))
+        try store.append(decision(about: "write", at: march(3, 8)))
+        func begins(_ subject: String, _ day: Int) throws -> [Int64?] {
+            let found = try store.beginning(of: subject, recordedBefore: march(day, 12).microseconds)
+            return [found?.occurredAt, found?.recordedAt]
+        }
+        let instant = { march($0, $1).microseconds }
+        XCTAssertEqual(try begins("read", 4), [nil, nil])
+        XCTAssertEqual(try begins("read", 8), [instant(5, 8), instant(5, 8)])
+        XCTAssertEqual(try begins("read", 9), [instant(3, 8), instant(9, 0)])
+        XCTAssertEqual(try begins("write", 2), [nil, nil])
+        XCTAssertEqual(try begins("write", 9), [instant(3, 8), instant(3, 8)])
+        XCTAssertEqual(try begins("run", 1), [nil, nil])
+        XCTAssertEqual(try begins("run", 9), [instant(2, 8), instant(2, 8)])
     }
 
     func testMayBeSharedBetweenThreads() throws {

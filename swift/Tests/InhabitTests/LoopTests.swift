@@ -8,7 +8,8 @@ final class LoopTests: XCTestCase {
         XCTAssertEqual(loop.features, HabitFeatures.names)
         for vector in loop.cases {
             let (events, target, schedule) = try vector.question()
-            let samples = Samples(events: events, target: target, schedule: schedule, before: nil)
+            let samples = Samples(
+                events: events, decided: vector.decidedUs, target: target, schedule: schedule, before: nil)
             let moments = samples.moments
             XCTAssertEqual(moments.map(\.at.microseconds), vector.moments.atUs, vector.name)
             XCTAssertEqual(moments.map(\.at.utcOffset), vector.moments.utcOffsetS, vector.name)
@@ -36,9 +37,9 @@ final class LoopTests: XCTestCase {
         let hour: Int64 = 3_600_000_000
         for vector in loop.cases {
             let (events, target, schedule) = try vector.question()
-            let store = try SQLiteEventStore(url: temporaryFolder().appendingPathComponent("events.sqlite"))
-            try store.append(events)
-            let samples = Samples(events: events, target: target, schedule: schedule, before: nil)
+            let store = try vector.store(in: temporaryFolder())
+            let samples = Samples(
+                events: events, decided: vector.decidedUs, target: target, schedule: schedule, before: nil)
             for (moment, expected) in zip(samples.moments, samples.features) {
                 let asOf = try History.live(store, target: target, schedule: schedule, now: moment.at)
                 XCTAssertEqual(HabitFeatures(asOf), expected, "\(vector.name) at \(moment.at)")
@@ -57,13 +58,15 @@ final class LoopTests: XCTestCase {
         let loop: LoopVectors = try vectors("loop.json")
         for vector in loop.cases {
             let (events, target, schedule) = try vector.question()
-            let store = try SQLiteEventStore(url: temporaryFolder().appendingPathComponent("events.sqlite"))
-            try store.append(events)
+            let store = try vector.store(in: temporaryFolder())
             let times = events.map(\.recordedAt).sorted()
             for (then, now) in [(0, 5), (0, 2), (2, 3), (3, 4), (9, 10), (5, 10)] {
                 let (then, now) = (times[(times.count - 1) * then / 10] + 7, times[(times.count - 1) * now / 10] + 7)
-                let whole = Samples(events: events, target: target, schedule: schedule, before: now)
-                let earlier = Samples(events: events, target: target, schedule: schedule, before: then)
+                func known(before end: Int64) -> Samples {
+                    Samples(
+                        events: events, decided: vector.decidedUs, target: target, schedule: schedule, before: end)
+                }
+                let (whole, earlier) = (known(before: now), known(before: then))
                 let walked = earlier.walked(rows: earlier.moments.count)
                 for (since, begin) in [
                     (nil, 0), (walked, whole.maturesAt.partitionIndex { $0 > walked?.last ?? .min }),
@@ -88,10 +91,12 @@ final class LoopTests: XCTestCase {
         let loop: LoopVectors = try vectors("loop.json")
         for vector in loop.cases {
             let (events, target, schedule) = try vector.question()
-            let whole = Samples(events: events, target: target, schedule: schedule, before: nil)
+            let whole = Samples(
+                events: events, decided: vector.decidedUs, target: target, schedule: schedule, before: nil)
             for end in [whole.moments.count / 3, whole.moments.count / 2] {
                 let now = whole.moments[end].at.microseconds
-                let part = Samples(events: events, target: target, schedule: schedule, before: now)
+                let part = Samples(
+                    events: events, decided: vector.decidedUs, target: target, schedule: schedule, before: now)
                 // Where a window ends may depend on a journey that lies ahead; when it is asked, never.
                 XCTAssertEqual(part.moments.map(\.at), whole.moments[..<end].map(\.at), vector.name)
                 XCTAssertEqual(part.features, Array(whole.features[..<end]), vector.name)
@@ -108,6 +113,7 @@ struct LoopVectors: Decodable {
         let name: String
         let schedule: ScheduleVector
         let target: TargetVector
+        let decidedUs: Int64?
         let events: [EventVector]
         let moments: MomentsVector
         let samples: SamplesVector
@@ -179,6 +185,14 @@ extension LoopVectors.Case {
         let times = try self.schedule.times.map(clockTime)
         let schedule = try Schedule(times: times, dayStart: clockTime(self.schedule.dayStart))
         return (events.map(\.event).sorted(by: UserEvent.inOrder), target, schedule)
+    }
+
+    /// A log of the events, and of the decision.
+    func store(in folder: URL) throws -> SQLiteEventStore {
+        let store = try SQLiteEventStore(url: folder.appendingPathComponent("events.sqlite"))
+        try store.append(events.map(\.event))
+        if let decidedUs { try store.append(decision(about: target.subject, at: decidedUs)) }
+        return store
     }
 
     private func window(_ name: String) throws -> Window {

@@ -41,7 +41,7 @@ final class PersonalizerTests: XCTestCase {
         XCTAssertEqual(training.generation, expected.generation, name)
         XCTAssertEqual(training.samples, expected.samples, name)
         let generation = await me.currentGeneration
-        XCTAssertEqual(sha256Hex(try XCTUnwrap(generation).bytes), expected.sha256, "\(name): the generation's bytes")
+        XCTAssertEqual(generation.map { sha256Hex($0.bytes) }, expected.sha256, "\(name): the generation's bytes")
     }
 
     private func compare(
@@ -407,7 +407,7 @@ private struct PersonalizerVectors: Decodable {
         let outcome: String
         let generation: Int
         let samples: Int
-        let sha256: String
+        let sha256: String?
     }
 
     struct Look: Decodable {

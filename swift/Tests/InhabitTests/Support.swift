@@ -50,25 +50,41 @@ struct SplitMix: RandomNumberGenerator {
     }
 }
 
+/// A decision to wait, and nothing that it would have rested on.
+func decision(about subject: String, at: Int64) -> StoredDecision {
+    let decision = Decision(
+        action: .wait, probability: 0.5, reasons: [], propensity: 1, generation: 0, zone: .middle,
+        at: LocalInstant(microseconds: at, utcOffset: 0))
+    return StoredDecision(
+        subject: subject, decision: decision, slot: 0, windowStart: at, windowEnd: at + 1, features: [])
+}
+
 extension Samples {
     /// What all events of one person make, read at once: the plain way, for comparison.
     ///
     /// Without an instant the log is finished: up to the last moment whose window begins no later than its end.
-    init(events all: [UserEvent], target: Target, schedule: Schedule, before now: Int64?) {
+    init(events all: [UserEvent], decided: Int64?, target: Target, schedule: Schedule, before now: Int64?) {
         let events = now.map { now in all.filter { $0.recordedAt < now } } ?? all
         let clock = LocalClock(of: events)
-        let own = events.filter { $0.subject == target.subject || $0.subject.isEmpty }
-        let first = own.map(\.occurredAt.microseconds).min() ?? 0
-        let (begun, last) = (own.map(\.recordedAt).min() ?? never, own.map(\.recordedAt).max() ?? 0)
+        var own = events.filter { $0.subject == target.subject }.map {
+            Beginning(occurredAt: $0.occurredAt.microseconds, recordedAt: $0.recordedAt)
+        }
+        if let decided, decided < now ?? never, let told = events.map(\.recordedAt).min() {
+            own.append(Beginning(occurredAt: max(decided, told), recordedAt: max(decided, told)))
+        }
+        let (first, begun) = (own.map(\.occurredAt).min() ?? 0, own.map(\.recordedAt).min() ?? never)
+        let concerning = events.filter { $0.subject == target.subject || $0.subject.isEmpty }
+        let last = max(concerning.map(\.recordedAt).max() ?? 0, own.map(\.recordedAt).min() ?? 0)
         let days = schedule.days(window: target.window, from: first, to: max(now ?? last, first))
         let windows = schedule.moments(on: clock, window: target.window, days: days)
         let moments = windows.filter { moment in
             let isBefore = now.map { moment.at.microseconds < $0 } ?? (moment.windowStart <= last)
             return moment.windowEnd > begun && isBefore
         }
-        var began: [(after: Int64, occurred: Int64)] = []
-        for event in own.sorted(by: { $0.recordedAt < $1.recordedAt }) {
-            began.append((event.recordedAt, min(event.occurredAt.microseconds, began.last?.occurred ?? never)))
+        var began: [Beginning] = []
+        for known in own.sorted(by: { $0.recordedAt < $1.recordedAt }) {
+            let earliest = min(known.occurredAt, began.last?.occurredAt ?? never)
+            began.append(Beginning(occurredAt: earliest, recordedAt: known.recordedAt))
         }
         let history = History(events: events, target: target, windows: windows, began: began)
         let end = (events.map(\.recordedAt).max() ?? -1) + 1
