@@ -228,8 +228,10 @@ class Personalizer:
         """
         with self._lock:
             recorded_at = self.now()
-            if isinstance(occurred_at, datetime) and occurred_at.utcoffset() is not None:
-                recorded_at = max(recorded_at, occurred_at)
+            if occurred_at is not None:
+                us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
+                # Python compares two times of one zone by the wall clock, which is set back.
+                recorded_at = max(recorded_at, occurred_at, key=us_from_datetime)
             about = self.subject if subject is None else subject
             with self._own_write():  # what is recorded now changes no label of the past
                 event = self.log.record(
@@ -489,10 +491,9 @@ class Personalizer:
                     "forget: expected a collection of ids, or since and/or until, or "
                     "everything=True"
                 )
-            for name, bound in (("since", since), ("until", until)):
-                if bound is not None:
-                    us_from_datetime(bound, name)
-            if since is not None and until is not None and since >= until:
+            since_us = None if since is None else us_from_datetime(since, "since")
+            until_us = None if until is None else us_from_datetime(until, "until")
+            if since_us is not None and until_us is not None and since_us >= until_us:
                 raise ConfigError(f"until: expected a time after since {since}, got {until}")
             ids = None if ids is None else tuple(ids)
             if ids == ():

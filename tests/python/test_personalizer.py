@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import strategies as st
@@ -552,6 +553,20 @@ def test_forgetting_leaves_no_trace(me, clock):
         since_us=us_from_datetime(START), until_us=us_from_datetime(START + timedelta(days=4))
     )
     assert set(forgotten.subject) <= {forgotten.subjects.index("")}  # app launches stay
+
+
+def test_the_hour_that_comes_twice(me, clock):
+    """Two times of one zone are compared as instants, not by a wall clock that is set back."""
+    paris = ZoneInfo("Europe/Paris")
+    first = datetime(2026, 10, 25, 2, 50, tzinfo=paris)  # +02:00
+    second = datetime(2026, 10, 25, 2, 10, fold=1, tzinfo=paris)  # +01:00, 20 minutes later
+    clock.now = second
+    assert me.record("habit_completed", occurred_at=first).recorded_at is second
+    clock.now = first  # a slow clock: what has happened is known at once
+    assert me.record("habit_completed", occurred_at=second).recorded_at is second
+    assert me.forget(since=first, until=second).events == 1
+    with pytest.raises(ConfigError, match="until: expected a time after since"):
+        me.forget(since=second, until=first)
 
 
 def test_forget_everything(me, clock):

@@ -112,7 +112,7 @@ class EventLog:
             recorded_at = datetime.now().astimezone()
             if occurred_at is not None:
                 us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
-                recorded_at = max(recorded_at, occurred_at)
+                recorded_at = max(recorded_at, occurred_at, key=us_from_datetime)
         event = Event(
             kind=kind,
             occurred_at=recorded_at if occurred_at is None else occurred_at,
