@@ -107,7 +107,7 @@ class Status:
         return [
             ("subject", self.subject),
             ("home", self.home),
-            ("events", f"{self.events}"),
+            ("events", f"{self.events}, of all subjects"),
             ("generation", f"{self.generation or 'none yet, the prior serves'}"),
             ("learnt from", f"{self.samples} labels, {self.new_samples} new since"),
             ("last training", trained),

@@ -367,6 +367,32 @@ def test_subjects_are_told_apart(home):
     assert told("predict", "-s", "read")["subject"] == "read"
 
 
+def test_a_subject_that_is_new_beside_others_is_noted(home):
+    """It may be a slip, which is forgotten as easily as it was made."""
+    assert run("record", "habit_completed", "-s", "meditate").stderr == ""
+    assert run("record", "habit_completed", "-s", "meditate").stderr == ""
+    assert run("record", "app_opened", "-s", "").stderr == ""
+    said = run("record", "habit_completed", "-s", "meditaet").stderr
+    assert said.startswith("meditaet is new, beside meditate; if that was a slip: inhabit forget ")
+    run("forget", said.split()[-1], "--yes")
+    assert Personalizer.subjects(home / "home") == ("meditate",)
+
+
+def test_the_status_of_several_habits(home):
+    """One that was taken up today has no failures behind it; one that was named is told alone."""
+    run("import", write_events(home / "events.csv"))
+    run("record", "habit_completed", "-s", "read")
+    run("train")
+    found = told("status")
+    assert list(found) == ["meditate", "read"]
+    assert found["meditate"] == told("status", "-s", "meditate")
+    assert (found["read"]["samples"], found["read"]["metrics"]) == (0, {})
+    lines = run("status").stdout.splitlines()
+    meditate, read = (next(line for line in lines if name in line) for name in found)
+    assert f"{found['meditate']['metrics']['log_loss']:.3f}" in meditate
+    assert read.split()[1:6] == ["0", "0", "-", "-", "0"]
+
+
 def test_what_is_about_all_subjects_asks_for_none(home):
     """Training, exporting and forgetting everything, or by id, work with several habits."""
     run("import", write_events(home / "events.csv"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,7 @@ from inhabit.cli._common import (
     counted,
     emit,
     home_option,
+    note,
     only_subject,
     open_personalizer,
     subject_option,
@@ -27,6 +29,7 @@ from inhabit.importers import write_csv, write_jsonl
 from inhabit.personalizer import Personalizer, default_home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from inhabit.decisions import Decision
@@ -61,7 +64,7 @@ def record(
     """Keep an event of KIND for good.
 
     Known kinds are app_opened, reminder_sent, reminder_tapped, habit_completed and habit_skipped;
-    any other name is welcome. What concerns all habits, such as app_opened, has the subject "".
+    any other name is welcome. For what concerns all habits, such as app_opened, say --subject "".
     """
     place = home or default_home()
     about = only_subject(place) if subject is None else subject
@@ -70,6 +73,7 @@ def record(
             f"--at {at.isoformat()} lies in the future; record what has happened"
         )
     with EventLog(place / "events.sqlite3") as log:
+        known = log.subjects()
         event = log.record(kind, about, occurred_at=at, value=value)
         data = {
             "kind": event.kind,
@@ -79,6 +83,9 @@ def record(
         }
         when = f"{event.occurred_at:%Y-%m-%d %H:%M}"
         emit(data, f"recorded {event.kind}{about and f' of {about}'} at {when}", as_json=as_json)
+        if about and known and about not in known:
+            slip = f"inhabit forget {event.id}"
+            note(f"{about} is new, beside {', '.join(known)}; if that was a slip: {slip}")
 
 
 @command("predict", example="inhabit predict --subject meditate")
@@ -162,10 +169,21 @@ def _worded(decision: Decision) -> Text:
 @subject_option()
 @home_option
 def status(*, subject: str | None, home: Path | None, as_json: bool) -> None:
-    """Say what is known, how well it predicts, and what is due."""
-    with open_personalizer(home, subject) as me:
-        now = me.status()
-        emit(now, _status_table(now), as_json=as_json)
+    """Say what is known, how well it predicts, and what is due.
+
+    If there are several habits and none is named, a line for each; --json prints an object with one
+    status for each.
+    """
+    place = home or default_home()
+    names = [subject] if subject else Personalizer.subjects(place) or [only_subject(place)]
+    found = {}
+    for name in names:
+        with open_personalizer(place, name) as me:
+            found[name] = me.status()
+    if len(names) == 1:
+        emit(found[names[0]], _status_table(found[names[0]]), as_json=as_json)
+    else:
+        emit(found, _habits_table(found), as_json=as_json)
 
 
 def _status_table(now: Status) -> Table:
@@ -173,6 +191,26 @@ def _status_table(now: Status) -> Table:
     table.add_column(style="dim")
     for name, value in now.lines():
         table.add_row(name, value)
+    return table
+
+
+def _habits_table(found: Mapping[str, Status]) -> Table:
+    """Word the most of several statuses, a line for each."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption="more of one: inhabit status --subject")
+    table.add_column("")
+    for name in ("labels", "new", "log loss", "base rate", "reminders"):
+        table.add_column(name, justify="right")
+    table.add_column("last training")
+    for name, now in found.items():
+        scores = [now.metrics.get(score) for score in ("log_loss", "base_rate_log_loss")]
+        table.add_row(
+            name,
+            f"{now.samples}",
+            f"{now.new_samples}",
+            *("-" if score is None else f"{score:.3f}" for score in scores),
+            f"{now.decisions.get('remind', 0)}",
+            "never" if now.last_training is None else f"{now.last_training:%Y-%m-%d %H:%M}",
+        )
     return table
 
 
