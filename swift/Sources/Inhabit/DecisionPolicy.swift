@@ -15,7 +15,7 @@ public struct DecisionPolicy: Hashable, Sendable {
     /// Local span without reminders, over midnight where `from` is later than `to`; `nil`: no quiet.
     public var quietHours: QuietHours? = QuietHours(from: .quietFrom, to: .quietTo)
     /// Reminders in one local day, at most.
-    public var maximumPerDay = 3
+    public var maxPerDay = 3
     /// Seconds between two reminders, at least, in elapsed time.
     public var minimumGap: TimeInterval = 3 * 3600
     /// When a local day begins.
@@ -61,7 +61,7 @@ public struct DecisionPolicy: Hashable, Sendable {
             0 <= hysteresis && 2 * hysteresis <= room, "hysteresis",
             "from 0 to half the distance of the thresholds, got \(hysteresis)")
         try require(0 <= explore && explore <= 0.5, "explore", "from 0 to 0.5, got \(explore)")
-        try require(maximumPerDay >= 0, "maximumPerDay", ">= 0, got \(maximumPerDay)")
+        try require(maxPerDay >= 0, "maxPerDay", ">= 0, got \(maxPerDay)")
         try require(
             minimumGap >= 0 && minimumGap.isFinite, "minimumGap", ">= 0, got \(minimumGap)")
         try require(
@@ -206,8 +206,8 @@ extension DecisionPolicy {
         }
         let today = state.now.localDay(startingAt: dayStart)
         let given = state.reminders.filter { $0.localDay(startingAt: dayStart) == today }.count
-        if given >= maximumPerDay {
-            reasons.append("\(given) of \(maximumPerDay) reminders today")
+        if given >= maxPerDay {
+            reasons.append("\(given) of \(maxPerDay) reminders today")
         }
         // Elapsed time, whatever the wall clocks and a clock set back in between may say.
         let gap = state.reminders.map { abs(state.now.microseconds - $0.microseconds) }.min()

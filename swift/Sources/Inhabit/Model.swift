@@ -150,7 +150,7 @@ public struct Model: Sendable {
     }
 
     private static func slot(_ slot: Int) throws -> UInt32 {
-        guard (0..<Schedule.maximumSlots).contains(slot) else {
+        guard (0..<Schedule.maxSlots).contains(slot) else {
             throw InhabitError.config(argument: "slot", reason: "expected 0 to 23, got \(slot)")
         }
         return UInt32(slot)

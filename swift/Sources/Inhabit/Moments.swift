@@ -24,7 +24,7 @@ public enum Window: Hashable, Sendable {
 /// The local times of day at which predictions are made, and the hour a local day begins.
 public struct Schedule: Hashable, Sendable {
     /// Most times in one schedule.
-    public static let maximumSlots = 24
+    public static let maxSlots = 24
     /// Offsets lie within a day: this many days on each side hold every local day an instant can touch.
     static let marginDays = 3
     /// In the order in which they come within a local day; the index is the moment's slot.
@@ -42,10 +42,10 @@ public struct Schedule: Hashable, Sendable {
 
     /// - Throws: ``InhabitError/config(argument:reason:)`` if there are no times, more than 24, or two equal ones.
     public init(times: [ClockTime], dayStart: ClockTime = .dayStart) throws {
-        guard (1...Self.maximumSlots).contains(times.count), Set(times).count == times.count else {
+        guard (1...Self.maxSlots).contains(times.count), Set(times).count == times.count else {
             throw InhabitError.config(
                 argument: "times",
-                reason: "expected 1 to \(Self.maximumSlots) different times of day, got \(times)")
+                reason: "expected 1 to \(Self.maxSlots) different times of day, got \(times)")
         }
         let sorted = times.sorted { Self.offset($0, dayStart) < Self.offset($1, dayStart) }
         self.init(sorted: sorted, dayStart: dayStart)

@@ -127,16 +127,16 @@ public actor Personalizer {
     /// Keeps an event for good; when this returns, it is on the disk.
     ///
     /// - Parameters:
-    ///   - at: when it happened; by default now.
+    ///   - occurredAt: when it happened; by default now.
     ///   - subject: what it is about, by default this subject; empty for what concerns all, such as an app launch.
     /// - Throws: ``InhabitError``
     @discardableResult
     public func record(
-        _ type: EventType, at: LocalInstant? = nil, subject: String? = nil, value: Double? = nil,
+        _ type: EventType, occurredAt: LocalInstant? = nil, subject: String? = nil, value: Double? = nil,
         id: String? = nil
     ) throws -> UserEvent {
         let now = clock()
-        let occurredAt = at ?? now
+        let occurredAt = occurredAt ?? now
         let event = try UserEvent(
             type: type, subject: subject ?? self.subject, occurredAt: occurredAt,
             recordedAt: max(now.microseconds, occurredAt.microseconds), value: value, id: id)
@@ -186,10 +186,10 @@ public actor Personalizer {
     ///
     /// - Parameters:
     ///   - at: looks at the log as of this instant, with what is learnt by now; by default now.
-    ///   - isKept: by default a decision about now is kept, one about another time is not: it was made with
-    ///     hindsight.
+    ///   - isStored: whether to keep it. By default a decision about now is kept, one about another time is not:
+    ///     it was made with hindsight.
     /// - Throws: ``InhabitError``
-    public func decide(at: LocalInstant? = nil, isKept: Bool? = nil) throws -> Decision {
+    public func decide(at: LocalInstant? = nil, store isStored: Bool? = nil) throws -> Decision {
         let look = try look(at)
         let (moment, now) = (look.question.moment, look.question.now)
         let since = now.microseconds - 2 * microsecondsPerDay
@@ -203,7 +203,7 @@ public actor Personalizer {
         state.generation = try served().number
         state.draw = Int64(moment.day + daysBefore1970) * 256 + Int64(moment.slot)
         let decision = try ownPolicy().decide(state)
-        if isKept ?? (at == nil) {
+        if isStored ?? (at == nil) {
             try store.append(
                 StoredDecision(
                     subject: subject, decision: decision, slot: moment.slot, windowStart: moment.windowStart,

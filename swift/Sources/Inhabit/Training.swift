@@ -84,7 +84,7 @@ public struct NetworkTraining: Sendable {
     public private(set) var memory: [UInt64]
     private let initial: Network
     private let inputs: [Float]
-    private let targets: [Float]
+    private let labels: [Float]
     private let anchor: [Float]?
 
     /// Begins a training, or goes on with one whose memory was kept.
@@ -107,7 +107,7 @@ public struct NetworkTraining: Sendable {
                 argument: "anchor", expected: network.parameters.count, actual: anchor.count)
         }
         (initial, self.anchor) = (network, anchor)
-        (inputs, targets) = (samples.flatMap(\.inputs), samples.map(\.target))
+        (inputs, labels) = (samples.flatMap(\.inputs), samples.map(\.label))
         if let memory {
             self.memory = memory
             return
@@ -116,7 +116,7 @@ public struct NetworkTraining: Sendable {
         try check(inhabit_training_size(&shape, samples.count, &size), argument: "samples")
         self.memory = [UInt64](repeating: 0, count: size / 8)
         let status = inhabit_training_begin(
-            &self.memory, size, &shape, &config, inputs, targets, nil, targets.count, network.parameters,
+            &self.memory, size, &shape, &config, inputs, labels, nil, labels.count, network.parameters,
             network.parameters.count)
         try check(status, argument: "samples")
     }
@@ -128,7 +128,7 @@ public struct NetworkTraining: Sendable {
     public mutating func step(batches: UInt64 = .max) throws -> TrainingProgress {
         var progress = inhabit_training_progress()
         let status = inhabit_training_step(
-            &memory, memory.count * 8, inputs, targets, nil, anchor, batches, &progress)
+            &memory, memory.count * 8, inputs, labels, nil, anchor, batches, &progress)
         try check(status, argument: "samples")
         return TrainingProgress(
             status: TrainingProgress.Status(rawValue: progress.status) ?? .running, epoch: Int(progress.epoch),

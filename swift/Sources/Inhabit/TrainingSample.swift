@@ -5,11 +5,11 @@ public struct TrainingSample: Hashable, Sendable {
     /// The features as of the moment, see ``HabitFeatures/inputs``.
     public var inputs: [Float]
     /// 1 when the target occurred in the window, 0 when it did not.
-    public var target: Float
+    public var label: Float
 
-    public init(inputs: [Float], target: Float) {
+    public init(inputs: [Float], label: Float) {
         self.inputs = inputs
-        self.target = target
+        self.label = label
     }
 }
 
@@ -78,7 +78,7 @@ struct Samples {
     /// The samples whose label may be learnt.
     var trainingSamples: [TrainingSample] {
         labels.indices.filter(isLearnt).map {
-            TrainingSample(inputs: features[$0].inputs, target: labels[$0] == .positive ? 1 : 0)
+            TrainingSample(inputs: features[$0].inputs, label: labels[$0] == .positive ? 1 : 0)
         }
     }
 }

@@ -127,10 +127,10 @@ final class CoreTests: XCTestCase {
 
         var config = TrainingConfig()
         config.epochs = 0
-        let samples = [TrainingSample(inputs: zeros, target: 1)]
+        let samples = [TrainingSample(inputs: zeros, label: 1)]
         XCTAssertThrowsError(try network.trained(on: samples, config: config))
-        XCTAssertThrowsError(try network.trained(on: [TrainingSample(inputs: [1], target: 1)]))
-        XCTAssertThrowsError(try network.trained(on: [TrainingSample(inputs: zeros, target: 2)]))
+        XCTAssertThrowsError(try network.trained(on: [TrainingSample(inputs: [1], label: 1)]))
+        XCTAssertThrowsError(try network.trained(on: [TrainingSample(inputs: zeros, label: 2)]))
         XCTAssertThrowsError(try network.trained(on: samples, anchor: [0]))
 
         var model = try Model()
@@ -202,7 +202,7 @@ final class CoreTests: XCTestCase {
     private func samples(of core: Generation) throws -> [TrainingSample] {
         let labels = try columns(of: core).labels
         return zip(try rows(of: core), labels).filter { $0.1 >= 0 }.map {
-            TrainingSample(inputs: $0.0, target: Float($0.1))
+            TrainingSample(inputs: $0.0, label: Float($0.1))
         }
     }
 }

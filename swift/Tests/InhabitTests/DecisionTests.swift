@@ -24,7 +24,7 @@ final class DecisionTests: XCTestCase {
         refuses { $0.remindBelow = .nan }
         refuses { $0.hysteresis = 0.3 }
         refuses { $0.explore = 0.6 }
-        refuses { $0.maximumPerDay = -1 }
+        refuses { $0.maxPerDay = -1 }
         refuses { $0.minimumGap = -.infinity }
         refuses { $0.quietHours = .init(from: .dayStart, to: .dayStart) }
     }
@@ -65,7 +65,7 @@ private struct DecisionVectors: Decodable {
             (policy.remindBelow, policy.suppressAbove) = (remindBelow, suppressAbove)
             policy.hysteresis = hysteresis
             policy.quietHours = try quietHours.map { .init(from: try time($0[0]), to: try time($0[1])) }
-            policy.maximumPerDay = maxPerDay
+            policy.maxPerDay = maxPerDay
             policy.minimumGap = minimumGapS
             policy.dayStart = try time(dayStart)
             (policy.explore, policy.seed) = (explore, seed)

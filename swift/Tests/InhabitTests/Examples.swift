@@ -44,7 +44,7 @@ private func settingUp() throws {
     settings.target.window = .nextMoment
     settings.schedule = try Schedule(times: [ClockTime(hour: 7), ClockTime(hour: 18, minute: 30)])
     settings.policy.remindBelow = 0.3
-    settings.policy.maximumPerDay = 1
+    settings.policy.maxPerDay = 1
     let runner = try Personalizer.open(subject: "run", settings: settings)
     _ = runner
 }

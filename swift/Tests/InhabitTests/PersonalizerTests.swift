@@ -143,14 +143,14 @@ final class PersonalizerTests: XCTestCase {
         settings.policy.explore = 0.5
         settings.policy.quietHours = nil
         settings.policy.minimumGap = 0
-        settings.policy.maximumPerDay = 1000
+        settings.policy.maxPerDay = 1000
         func draws(_ subject: String, _ home: URL) async throws -> [Decision.Action] {
             let clock = TestClock()
             let me = try Personalizer.open(subject: subject, home: home, settings: settings, clock: { clock.now })
             var actions: [Decision.Action] = []
             for day in 1...40 {
                 clock.now = march(day, 9)
-                actions.append(try await me.decide(isKept: false).action)
+                actions.append(try await me.decide(store: false).action)
             }
             return actions
         }
