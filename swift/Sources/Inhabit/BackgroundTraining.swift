@@ -21,16 +21,23 @@
         public let identifier: String
         /// Seconds between two runs, at least.
         public let interval: TimeInterval
+        private let device: @Sendable () async -> DeviceState
         private let personalizers: @Sendable () async throws -> [Personalizer]
 
         /// - Parameters:
         ///   - interval: seconds between two runs, at least; by default a day.
-        ///   - personalizers: whom to train; asked at every run.
+        ///   - device: what is known of the device during a run; by default what the system promises: it charges,
+        ///     and nobody uses it.
+        ///   - personalizers: whom to train, if the request of their settings is due; asked at every run.
         public init(
             identifier: String, interval: TimeInterval = 86_400,
+            device: @escaping @Sendable () async -> DeviceState = {
+                DeviceState(externalPower: true, deviceIdle: true)
+            },
             personalizers: @escaping @Sendable () async throws -> [Personalizer]
         ) {
-            (self.identifier, self.interval, self.personalizers) = (identifier, interval, personalizers)
+            (self.identifier, self.interval) = (identifier, interval)
+            (self.device, self.personalizers) = (device, personalizers)
         }
 
         /// Tells the system what to call; before the app has finished launching.
@@ -69,15 +76,14 @@
             Task { task.complete(success: await work.value) }
         }
 
-        /// Whether everybody was trained to the present.
+        /// Whether everybody who was due was trained to the present.
         private func train() async -> Bool {
             guard let people = try? await personalizers() else { return false }
             var isComplete = true
             for person in people {
-                let training = try? await person.train(pace: .background)
+                let outcome = try? await person.trainIfDue(device: device(), pace: .background).outcome
                 await person.releaseLocks()
-                let isDone = training.map { $0.outcome == .trained || $0.outcome == .unchanged } ?? false
-                isComplete = isComplete && isDone
+                isComplete = isComplete && [.trained, .unchanged, .notDue].contains(outcome)
             }
             return isComplete
         }

@@ -45,6 +45,12 @@ public protocol EventStore: Sendable {
     /// Stores a small text under a key, unless there is one already; what is stored now.
     func setFact(_ key: String, _ value: String) throws -> String
 
+    /// Stores a small text under a key, whatever was there; `nil` takes it away.
+    func replaceFact(_ key: String, with value: String?) throws
+
+    /// The subjects that there are events about, in order.
+    func subjects() throws -> [String]
+
     /// Deletes events for good; the number of events that are gone.
     ///
     /// Decisions follow: those of the subject and the range are deleted. Others made since an event that is now
@@ -233,6 +239,12 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
             facts[key] = kept
             return kept
         }
+    }
+
+    public func replaceFact(_ key: String, with value: String?) throws { lock.withLock { facts[key] = value } }
+
+    public func subjects() throws -> [String] {
+        lock.withLock { Set(ordered.map(\.subject)).subtracting([""]).sorted() }
     }
 
     public func beginning(of subject: String, recordedBefore: Int64) throws -> Beginning? {

@@ -44,6 +44,8 @@ public actor Personalizer {
         public var policy = DecisionPolicy()
         /// How many generations stay on disk.
         public var keep = 5
+        /// When ``Personalizer/trainIfDue(device:deadline:pace:)`` trains.
+        public var request = TrainingRequest()
 
         public init() {}
     }
@@ -77,6 +79,7 @@ public actor Personalizer {
         settings.policy.dayStart = settings.schedule.dayStart
         try settings.policy.validate()
         try settings.target.validate()
+        try settings.request.validate()
         let prior = try prior.generation()
         _ = try Model(prior: prior)  // refused here rather than at the first prediction
         (self.subject, self.settings, self.store, self.prior) = (subject, settings, store, prior)
@@ -300,6 +303,8 @@ public actor Personalizer {
         public let samples: Int
         /// Labels that have matured since.
         public let newSamples: Int
+        /// When a training ended last; `nil`: never.
+        public let lastTraining: LocalInstant?
         /// Walk-forward scores of the generation, beside those of the running base rate.
         public let metrics: [String: Double]
     }
@@ -309,12 +314,21 @@ public actor Personalizer {
     /// - Throws: ``InhabitError``
     public func status() throws -> Status {
         let serving = try served()
-        let new = try serving.newLabels(
-            in: store, target: target, schedule: settings.schedule, now: clock().microseconds)
         return Status(
-            generation: serving.number, samples: serving.manifest?.counts["labels"] ?? 0, newSamples: new,
-            metrics: serving.manifest?.metrics ?? [:])
+            generation: serving.number, samples: serving.manifest?.counts["labels"] ?? 0, newSamples: try newSamples(),
+            lastTraining: try lastTraining(), metrics: serving.manifest?.metrics ?? [:])
     }
+
+    private func newSamples() throws -> Int {
+        try served().newLabels(
+            in: store, target: target, schedule: settings.schedule, now: clock().microseconds)
+    }
+
+    private func lastTraining() throws -> LocalInstant? {
+        try store.fact(Self.lastTrainingKey(subject)).flatMap { LocalInstant(text: $0) }
+    }
+
+    private static func lastTrainingKey(_ subject: String) -> String { "last_training:\(subject)" }
 
     // MARK: - Learn
 
@@ -325,6 +339,8 @@ public actor Personalizer {
             case trained
             /// Nothing new to learn.
             case unchanged
+            /// See ``Training/due``.
+            case notDue = "not due"
             /// The deadline came; what was done so far is kept, and the next training goes on from there.
             case expired
             /// It was told to stop; nothing is lost either.
@@ -338,6 +354,28 @@ public actor Personalizer {
         public let samples: Int
         /// Walk-forward scores, beside those of the running base rate.
         public let metrics: [String: Double]
+        /// Why it was, or was not, the time to train; `nil` when nobody asked.
+        public internal(set) var due: Due?
+    }
+
+    /// Trains when the device and the calendar agree; meant to be called now and then.
+    ///
+    /// The request is that of the settings, see ``TrainingRequest/isDue(_:now:lastRun:newSamples:)``.
+    ///
+    /// - Parameters:
+    ///   - device: what is known of the device now.
+    ///   - deadline: as for ``train(deadline:pace:)``.
+    ///   - pace: as for ``train(deadline:pace:)``.
+    /// - Throws: ``InhabitError``
+    public func trainIfDue(
+        device: DeviceState, deadline: TimeInterval? = nil, pace: Pace = .full
+    ) async throws -> Training {
+        try observe()
+        let due = try settings.request.isDue(
+            device, now: clock(), lastRun: lastTraining(), newSamples: newSamples())
+        var training = due.due ? try await train(deadline: deadline, pace: pace) : try result(.notDue, of: nil)
+        training.due = due
+        return training
     }
 
     /// Learns from everything that has matured.
@@ -378,6 +416,7 @@ public actor Personalizer {
         let isAnything = try generation.decodedManifest().counts["labels"] != 0
         if isNew && isAnything { try generations.save(generation) }
         try unfinished.purge()
+        try store.replaceFact(Self.lastTrainingKey(subject), with: clock().text)
         serving = nil
         return try result(isNew && isAnything ? .trained : .unchanged, of: generation)
     }
@@ -411,8 +450,8 @@ public actor Personalizer {
 
     /// Forgets events of this subject and all that was learnt from them, exactly.
     ///
-    /// What remains is learnt again (about other subjects at their next training) and gives the same bytes as
-    /// if they had never been.
+    /// What remains is learnt again (about other subjects at their next training, which is due at once) and gives
+    /// the same bytes as if they had never been.
     ///
     /// - Parameters:
     ///   - since: from this instant on; `nil`: from the beginning.
@@ -448,6 +487,9 @@ public actor Personalizer {
         for folder in [generations.folder] + others() {
             try GenerationStore(folder: folder.appendingPathComponent("unfinished")).purge()
             try GenerationStore(folder: folder).purge()
+        }
+        for subject in try store.subjects() {  // its next training is due
+            try store.replaceFact(Self.lastTrainingKey(subject), with: nil)
         }
         return try store.forget(query)
     }

@@ -133,6 +133,19 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         }
     }
 
+    public func replaceFact(_ key: String, with value: String?) throws {
+        _ = try withConnection {
+            guard let value else { return try $0.run("DELETE FROM meta WHERE key = ?", [.text(key)]) }
+            let sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+            return try $0.run(sql, [.text(key), .text(value)])
+        }
+    }
+
+    public func subjects() throws -> [String] {
+        let rows = try withConnection { try $0.run("SELECT name FROM subjects WHERE name <> '' ORDER BY name") }
+        return rows.compactMap { $0.first?.text }
+    }
+
     public func append(_ stored: StoredDecision) throws {
         let decision = stored.decision
         let reasons = try JSONEncoder().encode(decision.reasons)

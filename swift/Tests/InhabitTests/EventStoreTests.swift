@@ -13,6 +13,7 @@ class EventStoreLaws: XCTestCase {
         XCTAssertEqual(try store.append([late, early, middle]), 3)
         XCTAssertEqual(try store.events(EventQuery()), [early, middle, late])
         XCTAssertEqual(try store.events(EventQuery(subject: "run")), [early, late])
+        XCTAssertEqual(try store.subjects(), ["read", "run"])
 
         var query = EventQuery(subject: "read")
         query.exactSubject = true
@@ -125,12 +126,17 @@ class EventStoreLaws: XCTestCase {
         }
     }
 
-    func testKeepsTheFirstOfAFact() throws {
+    func testKeepsTheFirstOfAFactUnlessItIsReplaced() throws {
         let store = try makeStore()
         XCTAssertNil(try store.fact("salt"))
         XCTAssertEqual(try store.setFact("salt", "a"), "a")
         XCTAssertEqual(try store.setFact("salt", "b"), "a")
         XCTAssertEqual(try store.fact("salt"), "a")
+        try store.replaceFact("salt", with: "c")
+        try store.replaceFact("pepper", with: "d")
+        XCTAssertEqual([try store.fact("salt"), try store.fact("pepper")], ["c", "d"])
+        try store.replaceFact("salt", with: nil)
+        XCTAssertNil(try store.fact("salt"))
     }
 
     func testKnowsWhatASubjectBeganWith() throws {

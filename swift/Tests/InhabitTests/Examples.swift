@@ -57,9 +57,11 @@ private func settingUp() throws {
     }
 #endif
 
-private func trainingInTheForeground(_ me: Personalizer) async throws {
+private func trainingInTheForeground(_ me: Personalizer, isCharging: Bool) async throws {
     let outcome = try await me.train(deadline: 0.5)
     print(outcome.outcome, outcome.generation, outcome.metrics)
+    let training = try await me.trainIfDue(device: DeviceState(externalPower: isCharging), deadline: 0.5)
+    print(training.due?.description ?? "")  // "not due: not on external power"
 }
 
 private func shippingAPrior(_ priorURL: URL) throws {

@@ -70,7 +70,7 @@ final class PackageTests: XCTestCase {
         let expression = try NSRegularExpression(pattern: pattern)
         let matches = expression.matches(in: text, range: NSRange(text.startIndex..., in: text))
         let nested: Set = ["QuietHours", "Action", "Zone", "Tensor", "Prediction", "Activation", "Loss", "Settings"]
-        let others: Set = ["Training", "Missing", "Optimizer", "Status", "Outcome"]
+        let others: Set = ["Training", "Missing", "Optimizer", "Status", "Outcome", "Unknown"]
         for match in matches {
             let name = String(text[try XCTUnwrap(Range(match.range(at: 1), in: text))])
             guard !nested.contains(name), !others.contains(name) else { continue }
