@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -336,6 +337,48 @@ def test_an_old_file_stays_when_a_replay_fails(home):
     assert (home / "out.csv").read_text() == "precious"
     run("replay", write_events(home / "events.csv"), "--predictions", "out.csv")
     assert (home / "out.csv").read_text().startswith("user,subject")
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
+def test_an_old_file_stays_when_writing_fails(home, monkeypatch, failure):
+    run("import", write_events(home / "events.csv"))
+
+    def fails(*arguments):
+        next(file for file in arguments if hasattr(file, "write")).write("half")
+        raise failure
+
+    monkeypatch.setattr("inhabit.cli.daily.write_csv", fails)
+    monkeypatch.setattr("inhabit.evaluation.write_csv", fails)
+    (home / "out.csv").write_text("precious")
+    for command in (["export", "out.csv"], ["replay", "events.csv", "--predictions", "out.csv"]):
+        said = run(*command, code=1).stderr
+        assert said.splitlines()[-1] in {"inhabit: out.csv: No space left on device", "Aborted!"}
+        assert (home / "out.csv").read_text() == "precious"
+    assert {path.name for path in home.iterdir()} == {"home", "events.csv", "out.csv"}
+
+
+def test_a_link_stays_a_link_and_a_mode_a_mode(home):
+    run("import", write_events(home / "events.csv"))
+    (home / "out.csv").touch(mode=0o600)
+    (home / "link").symlink_to("out.csv")
+    run("export", "link")
+    assert (home / "link").is_symlink()
+    assert (home / "out.csv").read_text().startswith("user,subject")
+    assert (home / "out.csv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="has no full device")
+@pytest.mark.parametrize("command", ["status", "status --json", "export -"])
+def test_a_full_output_is_said_in_one_line(home, command):
+    run("import", write_events(home / "events.csv"))
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "inhabit", *command.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "inhabit: the output: No space left on device\n")
 
 
 @pytest.mark.parametrize(

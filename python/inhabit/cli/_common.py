@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import shutil
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
 import msgspec
@@ -40,6 +42,7 @@ __all__ = [
     "open_personalizer",
     "progress_bar",
     "subject_option",
+    "written",
 ]
 
 NOT_DUE: Final = 3
@@ -140,10 +143,11 @@ def _one_line() -> Iterator[None]:
         raise _OneLine(getattr(error, "strerror", None) or str(error)) from error
     except OverflowError as error:
         raise _OneLine("a time or a duration is out of range; nothing was done") from error
+    except BrokenPipeError:  # click's to handle
+        raise
     except OSError as error:
-        if error.filename is None:  # a broken pipe is click's to handle
-            raise
-        raise _OneLine(f"{error.filename}: {error.strerror}") from error
+        said = error.strerror or str(error)
+        raise _OneLine(f"{error.filename or 'the output'}: {said}") from error
 
 
 def command(
@@ -210,6 +214,32 @@ def check_output(file: Path, *sources: Path | None) -> None:
     for source in sources:
         if source is not None and source.exists() and file.exists() and file.samefile(source):
             raise ConfigError(f"{file}: expected another file than the one that is read")
+
+
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[TextIO]:
+    """Open a file that is put in place when it is complete; ``-`` is the output.
+
+    Until then, and for good if the work fails or is interrupted, what was there stays.
+    """
+    if str(file) == "-" or (file.exists() and not file.is_file()):  # a pipe, a device
+        with click.open_file(str(file), "w", encoding="utf-8") as out:
+            yield cast("TextIO", out)
+        return
+    target = file.resolve()  # a link stays a link
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            if target.exists():
+                shutil.copymode(target, partial)
+            yield out
+        partial.replace(target)
+    except OSError as error:
+        if error.filename is None and not isinstance(error, InhabitError):
+            error.filename = str(file)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 # --- output --------------------------------------------------------------------------------------

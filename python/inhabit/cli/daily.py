@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -22,6 +22,7 @@ from inhabit.cli._common import (
     only_subject,
     open_personalizer,
     subject_option,
+    written,
 )
 from inhabit.events import EventLog
 from inhabit.exceptions import ConfigError
@@ -30,7 +31,6 @@ from inhabit.personalizer import Personalizer, default_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from inhabit.decisions import Decision
     from inhabit.personalizer import Status
@@ -297,7 +297,7 @@ def export(
     if what == "weights":
         with open_personalizer(place, subject) as me:
             rows, weights = 1, me.weights_json()
-        with _opened(file) as out:
+        with written(file) as out:
             out.write(weights + "\n")
     else:
         if what == "backup" and to_output:
@@ -322,14 +322,6 @@ def _export_events(database: Path, file: Path, subject: str | None, *, backup: b
                 f"--subject: there is no {subject!r}, only {', '.join(known) or 'none'}"
             )
         events = log.columns(subject)
-        with _opened(file) as out:
+        with written(file) as out:
             (write_jsonl if file.suffix == ".jsonl" else write_csv)(out, events)
         return len(events)
-
-
-def _opened(file: Path) -> AbstractContextManager[TextIO]:
-    """Open a file that is put in place when it is complete; ``-`` is the output."""
-    return cast(
-        "AbstractContextManager[TextIO]",
-        click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-"),
-    )

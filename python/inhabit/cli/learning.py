@@ -10,7 +10,7 @@ from dataclasses import replace as replace_in
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
@@ -33,6 +33,7 @@ from inhabit.cli._common import (
     open_personalizer,
     progress_bar,
     subject_option,
+    written,
 )
 from inhabit.events import EventLog
 from inhabit.exceptions import CheckpointError, ConfigError
@@ -332,8 +333,7 @@ def replay(
         out = None
         if predictions is not None:
             check_output(predictions, file)
-            opened = click.open_file(str(predictions), "w", encoding="utf-8", atomic=True)
-            out = stack.enter_context(opened)
+            out = stack.enter_context(written(predictions))
         bar = stack.enter_context(progress_bar(quiet=as_json))
         task = bar.add_task("replaying", total=len(people))
         told = run(
@@ -344,7 +344,7 @@ def replay(
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
         if out is not None:
-            write_csv(told, cast("TextIO", out))
+            write_csv(told, out)
     summary = told.summary()
     if not summary.scored:
         note("nothing is scored: nobody has more than seven observations known in time")
@@ -565,7 +565,8 @@ def demo(
     if not as_json:  # before the report, which needs more than the package itself
         console().print(life.note, style="italic")
         console().print(_week_table(weeks))
-    report.write_text(render(story), encoding="utf-8")
+    with written(report) as out:
+        out.write(render(story))
     figures = ", ".join(f"{name} {value}" for name, value in story.figures.items())
     emit({"report": report, **story.figures}, f"{figures}\nreport: {report}", as_json=as_json)
     if open_it:
