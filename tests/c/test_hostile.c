@@ -210,6 +210,11 @@ static void try_training(size_t *steps) {
     INSIST(is_filled(memory, 0, size));
     if (known(inhabit_training_begin(memory, size, &network, &config, x, y, NULL, rows, parameters,
                                      count)) == INHABIT_OK) {
+        inhabit_network begun;
+        size_t begun_rows;
+        INSIST_STATUS(INHABIT_OK, inhabit_training_begun(memory, size, &begun, &begun_rows));
+        INSIST(memcmp(&begun, &network, sizeof begun) == 0 && begun_rows == rows);
+        INSIST_STATUS(INHABIT_OVERLAP, inhabit_training_begun(memory, size, &begun, (size_t *)memory));
         if (below(2)) /* damage the block */
             ((uint8_t *)memory)[below(below(2) ? 260 : size)] ^= (uint8_t)(1u << below(8));
         memset(&progress, 7, sizeof progress);
@@ -255,6 +260,8 @@ static void try_pointers(void) {
     INSIST_STATUS(INHABIT_SPACE, inhabit_training_parameters(block, sizeof block, memory, 21));
     INSIST_STATUS(INHABIT_SPACE, inhabit_model_predict(block, sizeof block, memory, 10, 0,
                                                        (inhabit_prediction *)(void *)aligned));
+    INSIST_STATUS(INHABIT_NULL, inhabit_training_begun(NULL, 0, &network, &count));
+    INSIST_STATUS(INHABIT_SPACE, inhabit_training_begun(block, sizeof block, &network, &count));
     INSIST_STATUS(INHABIT_RANGE, inhabit_model_size(NULL, 0, 0, &count));
     INSIST_STATUS(INHABIT_OK, inhabit_model_size(NULL, 0, 10, &count));
     INSIST_STATUS(INHABIT_CHECKPOINT, inhabit_checkpoint_verify(NULL, 0));
@@ -274,6 +281,7 @@ static void try_inputs(void) {
             uint64_t *memory = allocate(size);
             uint64_t rates = inputs ? ~(uint64_t)0 >> (64 - inputs) : 0;
             INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, NULL, 0, inputs, rates));
+            INSIST_STATUS(INHABIT_OVERLAP, inhabit_model_walk_size(memory, size, 1, (size_t *)memory));
             INSIST_STATUS(INHABIT_OK, inhabit_model_learn(memory, size, x, inputs, 0, 1));
             INSIST_STATUS(INHABIT_OK, inhabit_model_learn_together(memory, size, x, inputs,
                                                                    first_slot, positive, positive, 1));

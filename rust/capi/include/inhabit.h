@@ -157,6 +157,14 @@ inhabit_status inhabit_training_step(uint64_t *memory, size_t size, const float 
                                      const float *sample_weight, const float *anchor,
                                      uint64_t batches, inhabit_training_progress *progress);
 
+/*
+ * What was begun in `memory`: the network, and how many samples. For memory of unknown origin: whoever goes
+ * on with it gives inhabit_training_step as many samples of this network, because a pointer says not how many
+ * there are.
+ */
+inhabit_status inhabit_training_begun(const uint64_t *memory, size_t size, inhabit_network *network,
+                                      size_t *rows);
+
 /* The parameters to use now: with patience the best on the held-out samples, else the latest. */
 inhabit_status inhabit_training_parameters(uint64_t *memory, size_t size, float *parameters,
                                            size_t parameter_count);
@@ -270,6 +278,8 @@ inhabit_status inhabit_model_walk_size(const uint64_t *memory, size_t size, size
  * the bits of one walk, so a background task can stop between any two. probability [rows]: gets the
  * predictions of these rows, all made before their outcomes.
  * If this returns INHABIT_DIVERGED, the model and the work memory are worth nothing; begin again.
+ * `inputs` are those of the model. Of one from a file of unknown origin, ask inhabit_model_predict first: it
+ * answers INHABIT_SIZE to any other number.
  */
 inhabit_status inhabit_model_walk(uint64_t *memory, size_t size, const float *x, const int8_t *label,
                                   const uint8_t *slot, const uint32_t *learn_at, size_t rows,

@@ -425,7 +425,9 @@ pub unsafe extern "C" fn inhabit_model_walk_size(
     answer(|| {
         let mut call: Call = Call::new();
         // SAFETY: the contract of the header.
-        let (work_size, config) = unsafe { (call.result(work_size)?, peek(memory, size)?) };
+        let config = unsafe { peek(memory, size) }?;
+        // SAFETY: the contract of the header; the model is only looked at, so nothing may be written to it.
+        let (_, work_size) = unsafe { (call.input(memory, size / 8)?, call.result(work_size)?) };
         *work_size = WorkSizes::new(&config, rows)?.total;
         Ok(())
     })

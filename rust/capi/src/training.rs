@@ -360,6 +360,30 @@ pub unsafe extern "C" fn inhabit_training_step(
     })
 }
 
+/// The network and the number of samples of a training that was begun.
+///
+/// # Safety
+///
+/// The contract of the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inhabit_training_begun(
+    memory: *const u64,
+    size: usize,
+    network: *mut Network,
+    rows: *mut usize,
+) -> Status {
+    answer(|| {
+        // SAFETY: the contract of the header.
+        let (header, _, sizes) = unsafe { peek(memory, size) }?;
+        let mut call: Call = Call::new();
+        // SAFETY: the contract of the header.
+        let (_, network, rows) =
+            unsafe { (call.input(memory, size / 8)?, call.result(network)?, call.result(rows)?) };
+        (*network, *rows) = (header.network, sizes.order);
+        Ok(())
+    })
+}
+
 /// The parameters to use now.
 ///
 /// # Safety

@@ -48,6 +48,10 @@ public struct Model: Sendable {
         memory = [UInt64](repeating: 0, count: size / 8)
         let status = inhabit_model_begin(&memory, size, checkpoint, length, inputs, HabitFeatures.rates)
         try check(status, argument: "checkpoint")
+        // A file is of any origin: a model of more inputs would read beyond those that it is given here.
+        guard (try? predict([Float](repeating: 0.5, count: HabitFeatures.names.count))) != nil else {
+            throw InhabitError.checkpoint("expected a model of \(HabitFeatures.names.count) inputs")
+        }
     }
 
     /// How probable the target is at a moment.

@@ -92,12 +92,16 @@ public struct NetworkTraining: Sendable {
     /// - Parameters:
     ///   - anchor: the parameters that L2 pulls towards; `nil`: zero.
     ///   - memory: ``memory`` of a training of the same network and samples; `nil` begins a new one.
-    /// - Throws: ``InhabitError`` for samples that do not fit the network or are not finite, and for a setting
-    ///   outside its range.
+    /// - Throws: ``InhabitError`` for a network with more than one output, samples that do not fit it or are not
+    ///   finite, a setting outside its range, and a memory of another training.
     public init(
         _ network: Network, samples: [TrainingSample], config: TrainingConfig = TrainingConfig(),
         anchor: [Float]? = nil, resuming memory: [UInt64]? = nil
     ) throws {
+        guard network.layers.last == 1 else {
+            throw InhabitError.config(
+                argument: "network", reason: "expected one output, as samples have one label, got \(network.layers)")
+        }
         for sample in samples where sample.inputs.count != network.layers[0] {
             throw InhabitError.shape(
                 argument: "samples", expected: network.layers[0], actual: sample.inputs.count)
@@ -108,11 +112,20 @@ public struct NetworkTraining: Sendable {
         }
         (initial, self.anchor) = (network, anchor)
         (inputs, labels) = (samples.flatMap(\.inputs), samples.map(\.label))
+        var shape = try network.shape()
         if let memory {
+            // The library takes the memory's word for how many numbers there are behind the pointers.
+            var (begun, rows) = (inhabit_network(), 0)
+            try check(inhabit_training_begun(memory, memory.count * 8, &begun, &rows), argument: "memory")
+            guard rows == samples.count, bytes(of: begun) == bytes(of: shape) else {
+                throw InhabitError.config(
+                    argument: "memory",
+                    reason: "expected that of a training of this network on \(samples.count) samples")
+            }
             self.memory = memory
             return
         }
-        var (shape, config, size) = (try network.shape(), try config.c(), 0)
+        var (config, size) = (try config.c(), 0)
         try check(inhabit_training_size(&shape, samples.count, &size), argument: "samples")
         self.memory = [UInt64](repeating: 0, count: size / 8)
         let status = inhabit_training_begin(
@@ -160,3 +173,5 @@ extension Network {
         return try training.network()
     }
 }
+
+private func bytes(of shape: inhabit_network) -> [UInt8] { withUnsafeBytes(of: shape) { Array($0) } }

@@ -72,7 +72,7 @@ struct Walk {
         // Made by an older version, perhaps: the events are all we need.
         guard let start, let manifest = try? start.decodedManifest() else { return nil }
         let rows = manifest.counts["moments"] ?? 0
-        guard manifest.parent == parent, rows <= samples.moments.count else { return nil }
+        guard manifest.parent == parent, (0...samples.moments.count).contains(rows) else { return nil }
         guard manifest.past == samples.digest(rows: rows) else { return nil }
         guard let forecast = try? start.float32("forecast"), forecast.count == rows else { return nil }
         return (try? Model(start)).map { ($0, forecast) }

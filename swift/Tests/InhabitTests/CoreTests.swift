@@ -141,6 +141,42 @@ final class CoreTests: XCTestCase {
         XCTAssertEqual(try model.generation(manifest: "{}"), saved)
     }
 
+    /// The C library reads as many numbers as a network, a memory or a model calls for.
+    func testNothingIsReadBeyondTheSamples() throws {
+        let sample = TrainingSample(inputs: [0.5, 1], label: 1)
+        let wide = try Network(layers: [2, 2000])
+        XCTAssertThrowsError(try wide.trained(on: [sample])) { error in
+            guard case .config("network", _) = error as? InhabitError else { return XCTFail("\(error)") }
+        }
+
+        let network = try Network(layers: [2, 3, 1])
+        let others = [
+            try NetworkTraining(network, samples: [TrainingSample](repeating: sample, count: 50_000)),
+            try NetworkTraining(Network(layers: [2, 4, 1]), samples: [sample]),
+        ]
+        for other in others {
+            XCTAssertThrowsError(try NetworkTraining(network, samples: [sample], resuming: other.memory)) { error in
+                guard case .config("memory", _) = error as? InhabitError else { return XCTFail("\(error)") }
+            }
+        }
+        XCTAssertThrowsError(try NetworkTraining(network, samples: [sample], resuming: []))
+        XCTAssertThrowsError(
+            try NetworkTraining(network, samples: [sample], resuming: [UInt64](repeating: 1, count: 99)))
+
+        // A model of 53 inputs, without networks; the numbers are those of `encode_config` in the core.
+        var config: [Double] = [53, 0, 0, 0.02, 1, 1, 1, 365, 0, 0, 0, 0, 0, 0, 0.1, 2, 32, 10, 1, 0, 0, 0, 0]
+        config += [Double](repeating: 0, count: 16)
+        let wider = try Generation(
+            tensors: [
+                "model.config": .float64(config),
+                "prior.mean": .float64([Double](repeating: 0, count: 64)),
+                "prior.variance": .float64([Double](repeating: 1, count: 64)),
+                "prior.experts": .float64([Double](repeating: 0.1, count: Model.experts.count)),
+            ], manifest: "{}")
+        XCTAssertEqual(
+            failure { _ = try Model(prior: wider) }, .checkpoint("expected a model of 10 inputs"))
+    }
+
     func testAHostileFileIsAnErrorLikeAnyOther() throws {
         let bytes = try generation("generation.safetensors").bytes
         var generator = SplitMix(state: 1)
