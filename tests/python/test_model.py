@@ -1,5 +1,6 @@
 """The served model: against an oracle, and laws that hold for every sequence of outcomes."""
 
+import gc
 import itertools
 import math
 
@@ -476,3 +477,25 @@ def test_a_prior_refuses(part, error):
 def test_a_prior_for_other_inputs_is_refused():
     with pytest.raises(ConfigError, match="prior"):
         Model(PLAIN, Prior(ModelConfig(N_INPUTS, [0], hidden_layers=None)))
+
+
+def test_a_finaliser_may_come_back_to_a_model_that_is_read():
+    model, said = Model(), []
+
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            said.append(model.predict([0.5] * 10))
+
+    usual = gc.get_threshold()
+    Cycle()
+    # Python 3.11 collects wherever it allocates, later ones between two instructions.
+    gc.set_threshold(1)
+    try:
+        model.tensors()
+    finally:
+        gc.set_threshold(*usual)
+    gc.collect()
+    assert said == [model.predict([0.5] * 10)]

@@ -349,7 +349,9 @@ impl Model {
     }
 
     fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let memory = self.lock();
+        // A copy: what follows may run Python code (3.11 collects garbage wherever it allocates), and that
+        // may come back to this model, from this thread or another.
+        let memory = self.lock().clone();
         let tensors = self.prior.get().write_tensors(py, &self.config)?;
         tensors.set_item("model.state", PyArray1::from_slice(py, &memory.state))?;
         if self.config.n_parameters() > 0 {
