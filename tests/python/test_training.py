@@ -234,6 +234,15 @@ def test_deadline():
         train(network, X, y, deadline_s=-1)
 
 
+@pytest.mark.parametrize("layers", [(1, 1), (10, 16, 8, 1), (10, 200, 200, 1)])
+def test_the_deadline_is_looked_at_as_often_however_large_the_network(layers):
+    X, y = np.zeros((8, layers[0]), np.float32), np.zeros(8, np.float32)
+    network = Network(layers)
+    config = TrainingConfig("sgd", epochs=2**32 - 1, batch_size=8)
+    done = train(network, X, y, config, deadline_s=0).epochs * len(X)
+    assert 0 < done * max(321, network.parameters.size) <= 100_000 * 321
+
+
 def test_patience_keeps_the_best():
     rng = np.random.default_rng(1)
     X = rng.random((60, 10), np.float32)

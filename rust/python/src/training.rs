@@ -255,8 +255,9 @@ pub(crate) struct TrainingProgress {
     validation_loss: Option<f64>,
 }
 
-/// Samples per slice: a few milliseconds, after which signals (Ctrl-C) and the deadline are looked at.
-const SLICE_SAMPLES: u64 = 100_000;
+/// Samples times parameters per slice: a few milliseconds, after which signals (Ctrl-C) and the deadline are
+/// looked at. A sample of a small network takes as long as one of the default network's 321 parameters.
+const SLICE: u64 = 100_000 * 321;
 
 /// Trains `network` in place. Documented in `_native.pyi`.
 #[pyfunction]
@@ -303,7 +304,8 @@ pub(crate) fn train<'py>(
     let mut validation_losses = Vec::new();
     let mut status = Status::Running;
     let mut expired = false;
-    let slice = (SLICE_SAMPLES / u64::from(config.batch_size)).max(1);
+    let slice_samples = SLICE / shape.n_parameters().max(321) as u64;
+    let slice = (slice_samples / u64::from(config.batch_size)).max(1);
     while status == Status::Running && !expired {
         let mut refused = None;
         status = py
