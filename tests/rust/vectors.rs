@@ -188,7 +188,7 @@ fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
             parts: &mut vec![0.0; n],
             scratch: Scratch {
                 floats: &mut vec![0.0; config.network.as_ref().map_or(0, Memory::floats)],
-                order: &mut vec![0; config.retrain_window as usize],
+                order: &mut vec![0; n], // the window is longer
             },
         };
         walk(&mut model, &history, from..to, &mut forecasts, &mut workspace).unwrap();

@@ -401,7 +401,7 @@ impl WorkSizes {
         let inputs = times(rows, config.n_inputs)?;
         let experts = times(rows, N_EXPERTS)?;
         let floats = config.network.as_ref().map_or(0, training::Memory::floats);
-        let window = config.retrain_window as usize;
+        let window = rows.min(config.retrain_window as usize);
         let words = [order, inputs, rows, rows, rows, floats, window];
         let words = words.into_iter().try_fold(times(experts, 2)?, usize::checked_add);
         let total = words.and_then(|words| words.checked_mul(4)).and_then(|n| n.checked_add(7));

@@ -351,7 +351,7 @@ pub struct Memory<'m> {
 pub struct Scratch<'m> {
     /// At least [`training::Memory::floats`] of the network.
     pub floats: &'m mut [f32],
-    /// At least [`ModelConfig::retrain_window`] numbers.
+    /// At least [`ModelConfig::retrain_window`] numbers, or one for each outcome if there are fewer.
     pub order: &'m mut [u32],
 }
 
@@ -878,10 +878,11 @@ fn log_odds(rate: f64, clip: f64) -> f64 {
 }
 
 impl Scratch<'_> {
-    /// Refuses buffers that are too small for `config`.
-    pub(crate) fn check(&self, config: &ModelConfig) -> Result<()> {
+    /// Refuses buffers that are too small for `config` and as many outcomes.
+    pub(crate) fn check(&self, config: &ModelConfig, outcomes: usize) -> Result<()> {
         let Some(network) = &config.network else { return Ok(()) };
         check_room("scratch.floats", training::Memory::floats(network), self.floats.len())?;
-        check_room("scratch.order", config.retrain_window as usize, self.order.len())
+        let most = outcomes.min(config.retrain_window as usize);
+        check_room("scratch.order", most, self.order.len())
     }
 }

@@ -62,6 +62,8 @@ const END: u32 = u32::MAX;
 ///
 /// # Errors
 /// As [`History::check`], for forecasts and workspace too; nothing is then changed.
+/// [`Diverged`](crate::Error::Diverged) if a training of the personal network left the finite numbers: the model is
+/// then worth nothing.
 pub fn walk_forward(
     model: &mut Model<'_>,
     history: &History<'_>,
@@ -193,6 +195,6 @@ fn check(
     check_room("workspace.inputs", n * config.n_inputs, workspace.inputs.len())?;
     check_room("workspace.outcomes", n, workspace.outcomes.len())?;
     check_room("workspace.parts", n, workspace.parts.len())?;
-    workspace.scratch.check(config)?;
+    workspace.scratch.check(config, n)?;
     Ok(n)
 }

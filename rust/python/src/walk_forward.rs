@@ -91,7 +91,7 @@ impl Buffers {
             parts: room(&mut self.parts, n),
             scratch: Scratch {
                 floats: room(&mut self.training_floats, floats),
-                order: room(&mut self.training_order, config.retrain_window as usize),
+                order: room(&mut self.training_order, n.min(config.retrain_window as usize)),
             },
         }
     }
