@@ -4,7 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
+use inhabit_core::explain::explain;
 use inhabit_core::lanes::Lanes;
+use inhabit_core::model::{self, Model, ModelConfig, Prior};
 use inhabit_core::{
     Activation, Error, Loss, Memory, Network, Optimizer, Progress, Samples, SplitMix64, Status,
     Training, TrainingConfig, math,
@@ -259,6 +261,66 @@ fn divergence_is_an_error_that_says_when() {
     let mut observe = |_: &Progress| ControlFlow::Continue(());
     let outcome = training.run(&samples, None, &mut memory, u64::MAX, &mut observe);
     assert!(matches!(outcome, Err(Error::Diverged { epoch: 1..=4 })), "{outcome:?}");
+}
+
+#[test]
+fn weights_too_small_for_a_mean_move_nothing() {
+    let Problem { network, x, y, initial } = problem(&[10, 16, 8, 1], 40);
+    let mut gradient = vec![7.0; network.n_parameters()];
+    let mut scratch = vec![0.0; network.gradient_scratch()];
+    let smallest = f32::from_bits(1);
+    for weight in [0.0, smallest, 1e-40] {
+        let weights = [weight; 40];
+        let samples = Samples::new(&network, &x, &y, Some(&weights)).unwrap();
+        network.gradient(&initial, &samples, &mut gradient, &mut scratch).unwrap();
+        assert!(weight > smallest || gradient.iter().all(|g| *g == 0.0), "{weight}");
+        // The first batches weigh next to nothing, as where old samples fade by the day.
+        let faded: Vec<f32> = (0..40).map(|row| if row < 32 { weight } else { 1.0 }).collect();
+        let config = TrainingConfig { shuffle: false, batch_size: 8, ..TrainingConfig::default() };
+        let samples = Samples::new(&network, &x, &y, Some(&faded)).unwrap();
+        let mut floats = vec![0.0; Memory::floats(&network)];
+        let mut memory = Memory { floats: &mut floats, order: &mut [0; 40] };
+        let mut training =
+            Training::start(&network, &config, &samples, &initial, &mut memory).unwrap();
+        let mut observe = |_: &Progress| ControlFlow::Continue(());
+        let outcome = training.run(&samples, None, &mut memory, u64::MAX, &mut observe);
+        assert_eq!(outcome, Ok(Status::Finished), "{weight}");
+    }
+}
+
+#[test]
+fn a_coalition_that_overflows_is_refused() {
+    let network = Network::new(&[2, 1, 1], Activation::Relu, Loss::BceWithLogits).unwrap();
+    let (x, background) = ([3e38, -3e38], [0.0, 0.0, -3e38, 3e38]);
+    let (mut values, mut contributions) = ([0.0; 4], [7.0; 2]);
+    let mut scratch = vec![0.0; network.many_scratch()];
+    // Alone the numbers of each row cancel out; of x and the second row together they do not.
+    let mut of = |background: &[f32]| {
+        let parameters = [1.0, 1.0, 0.0, 1.0, 0.0];
+        let (values, contributions) = (&mut values, &mut contributions);
+        explain(&network, &parameters, &x, background, values, contributions, &mut scratch)
+    };
+    assert_eq!(of(&background), Err(Error::Overflow { row: 1 }));
+    assert!(of(&background[..2]).is_ok());
+}
+
+#[test]
+fn a_prior_of_another_network_is_refused() {
+    let config = ModelConfig::new(10, 0).unwrap();
+    let smaller = ModelConfig { network: Some(problem(&[10, 4, 1], 1).network), ..config };
+    let prior = Prior::uninformed(&config);
+    let (mean, variance) = (prior.mean(&config), prior.variance(&config));
+    let parameters = vec![0.0; config.n_parameters()];
+    let prior = Prior::new(&config, Some(&parameters), mean, variance, prior.experts()).unwrap();
+    let (mut state, mut champion) = (vec![0.0; 9_999], vec![0.0; smaller.n_parameters()]);
+    let mut challenger = champion.clone();
+    let memory = model::Memory {
+        state: &mut state[..smaller.n_state()],
+        champion: &mut champion,
+        challenger: &mut challenger,
+    };
+    let error = Model::new(&smaller, &prior, memory).unwrap_err();
+    assert!(matches!(error, Error::Shape { argument: "prior", .. }), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! quantification in explainable AI: a causal problem*, for the interventional `v`.
 
 use crate::{
-    error::{Result, check_finite, check_len, check_room, require},
+    error::{Error, Result, check_finite, check_len, check_room, require},
     kernel,
     lanes::{Lanes, MAX_WIDTH},
     network::{Activate, Network, with_usual_activation},
@@ -37,7 +37,8 @@ pub fn coalitions(network: &Network) -> usize {
 /// # Errors
 /// [`OutOfRange`](crate::Error::OutOfRange) for a network with more than one output or more than
 /// [`MAX_INPUTS`] inputs, or without background; [`Shape`](crate::Error::Shape);
-/// [`NonFinite`](crate::Error::NonFinite). `contributions` is then unchanged.
+/// [`NonFinite`](crate::Error::NonFinite); [`Overflow`](crate::Error::Overflow) naming the row of the background.
+/// `contributions` is then unchanged.
 #[allow(clippy::cast_precision_loss)]
 pub fn explain(
     network: &Network,
@@ -62,8 +63,9 @@ pub fn explain(
     let values = &mut values[..coalitions(network)];
     check_len("contributions", n, contributions.len())?;
     check_room("scratch", network.many_scratch(), scratch.len())?;
-    network.check_sums(parameters, largest, x, largest_x, scratch)?;
-    network.check_sums(parameters, largest, background, largest_x, scratch)?;
+    if !network.cannot_overflow(largest, largest_x) {
+        check_coalitions(network, parameters, x, background, scratch)?;
+    }
 
     values.fill(0.0);
     for row in background.chunks_exact(n) {
@@ -75,6 +77,30 @@ pub fn explain(
     }
     share(values, contributions);
     Ok(values[0])
+}
+
+/// Refuses the first row of the background with which a coalition's sums overflow: they can where neither
+/// those of `x` nor those of the row do.
+fn check_coalitions(
+    network: &Network,
+    parameters: &[f32],
+    x: &[f32],
+    background: &[f32],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let mut mixed = [0.0; MAX_INPUTS];
+    let mixed = &mut mixed[..x.len()];
+    for (row, others) in background.chunks_exact(x.len()).enumerate() {
+        for coalition in 0..coalitions(network) {
+            for (i, number) in mixed.iter_mut().enumerate() {
+                *number = if coalition >> i & 1 == 1 { x[i] } else { others[i] };
+            }
+            if !kernel::sums_are_finite(network, parameters, mixed, scratch) {
+                return Err(Error::Overflow { row });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds, for each coalition, the prediction of `x` on its members and `row` elsewhere.

@@ -206,7 +206,9 @@ pub(crate) fn mean_factor(
             total += samples.weight(rows.get(index));
         }
     }
-    if total > 0.0 { loss.slope() / (total * n_outputs as f32) } else { 0.0 }
+    let factor = loss.slope() / (total * n_outputs as f32);
+    // Infinite where the weights sum to 0, or to so little that single precision has no name for its inverse.
+    if factor.is_finite() { factor } else { 0.0 }
 }
 
 /// Writes the gradient of the mean loss over `rows`; adds their losses to `losses` if given.

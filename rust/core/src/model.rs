@@ -471,7 +471,7 @@ impl<'m> Model<'m> {
     /// The model of a person without history; overwrites `memory`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a setting, [`Error::Shape`] for `memory`.
+    /// [`Error::OutOfRange`] for a setting, [`Error::Shape`] for `memory` or for a prior of another network.
     pub fn new(config: &'m ModelConfig, prior: &'m Prior<'m>, memory: Memory<'m>) -> Result<Self> {
         let mut model = Self::attach(config, prior, memory)?;
         let n = config.n_weights();
@@ -538,6 +538,9 @@ impl<'m> Model<'m> {
         check_len("state", config.n_state(), memory.state.len())?;
         check_len("champion", config.n_parameters(), memory.champion.len())?;
         check_len("challenger", config.n_parameters(), memory.challenger.len())?;
+        if let Some(network) = prior.network {
+            check_len("prior", config.n_parameters(), network.len())?;
+        }
         Ok(Self { config, prior, memory })
     }
 

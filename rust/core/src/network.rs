@@ -403,7 +403,7 @@ impl Network {
     /// Writes the gradient of the mean loss and returns the loss.
     ///
     /// The mean is `Σ wₛ lossₛ / Σ wₛ` over samples, and plain over outputs; with all weights 0, loss
-    /// and gradient are 0.
+    /// and gradient are 0, and with weights that sum to less than 10⁻³⁸ the gradient is 0.
     ///
     /// # Shapes
     /// `gradient`: [`n_parameters`](Self::n_parameters), `scratch`: at least

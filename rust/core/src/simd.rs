@@ -80,7 +80,7 @@ pub fn instruction_set() -> InstructionSet {
 
 /// Makes all kernels use `wanted`, if the processor has it; returns whether it does.
 ///
-/// For tests, which compare the bits of every path. Any choice is correct at any time.
+/// For tests, which compare the bits of every path. Any choice is correct, but none while another thread computes.
 pub fn force(wanted: InstructionSet) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
