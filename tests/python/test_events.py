@@ -291,8 +291,8 @@ class LogAgainstModel(RuleBasedStateMachine):
         self.log = EventLog(self.path)
 
     @rule()
-    def suspend(self):
-        self.log.suspend()
+    def release_locks(self):
+        self.log.release_locks()
         assert {file.name for file in self.folder.iterdir()} == {"events.db"}
 
     @rule()
@@ -473,7 +473,7 @@ def test_revision_tells_of_changes_by_anyone(log):
         other.record("app_opened")
     assert log.revision != revision
     revision = log.revision
-    log.suspend()
+    log.release_locks()
     assert log.revision != revision  # who knows what happened meanwhile
 
 
@@ -494,8 +494,8 @@ def test_many_threads_share_a_log(log):
 def test_a_closed_log_says_so(log):
     log.close()
     log.close()
-    for call in (log.count, log.columns, log.suspend, lambda: log.record("x")):
-        if call == log.suspend:
+    for call in (log.count, log.columns, log.release_locks, lambda: log.record("x")):
+        if call == log.release_locks:
             call()
             continue
         with pytest.raises(StorageError, match="closed"):

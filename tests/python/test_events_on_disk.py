@@ -159,7 +159,7 @@ def test_names_forgotten_by_another_process(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_suspend_holds_no_file(tmp_path):
+def test_released_locks_hold_no_file(tmp_path):
     def held():
         descriptors = Path("/proc/self/fd").iterdir()
         return [d for d in descriptors if str(tmp_path) in os.path.realpath(d)]
@@ -167,11 +167,11 @@ def test_suspend_holds_no_file(tmp_path):
     with EventLog(tmp_path / "events.db") as log:
         log.record("app_opened")
         assert held()
-        log.suspend()
+        log.release_locks()
         assert not held()
         assert log.count() == 1
         with log.transaction(), pytest.raises(StorageError, match="inside a transaction"):
-            log.suspend()
+            log.release_locks()
 
 
 # --- forgetting --------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_a_reader_in_the_way_is_named_and_the_wish_is_kept(tmp_path):
         assert other.count() == 4000
     reader.rollback()
     reader.close()
-    log.suspend()
+    log.release_locks()
     assert log.count() == 4000  # opens again, and keeps the wish
     assert canaries_in(tmp_path) == []
     log.close()

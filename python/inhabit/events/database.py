@@ -197,11 +197,11 @@ class Database:
 
     # -- opening and letting go --
 
-    def suspend(self) -> None:
+    def release_locks(self) -> None:
         """Let go of the file; the next call opens it again. A database in memory stays."""
         with self._lock, self._errors:
             if self._depth:
-                raise StorageError("suspend cannot run inside a transaction: leave it first")
+                raise StorageError("release_locks cannot run inside a transaction: leave it first")
             if self._connection is not None and not self._in_memory:
                 self._connection.close()
                 self._connection = None

@@ -519,14 +519,14 @@ class EventLog:
         """
         self._database.backup(path)
 
-    def suspend(self) -> None:
+    def release_locks(self) -> None:
         """Let go of the file: no lock and no descriptor is held when this returns.
 
         The next call opens it again. For systems that end a process which
         holds a lock while it is suspended (iOS: 0xdead10cc). A log in memory
         stays as it is.
         """
-        self._database.suspend()
+        self._database.release_locks()
 
     def close(self) -> None:
         """Close the log for good; closing twice is fine, other calls then fail."""

@@ -40,13 +40,13 @@ public protocol EventStore: Sendable {
     func setOutcomes(_ outcomes: [Int64: Label]) throws -> Int
 
     /// The small text stored under a key, such as what makes this home's chance differ from others'.
-    func fact(_ key: String) throws -> String?
+    func meta(_ key: String) throws -> String?
 
     /// Stores a small text under a key, unless there is one already; what is stored now.
-    func setFact(_ key: String, _ value: String) throws -> String
+    func meta(_ key: String, orSet value: String) throws -> String
 
     /// Stores a small text under a key, whatever was there; `nil` takes it away.
-    func replaceFact(_ key: String, with value: String?) throws
+    func setMeta(_ key: String, _ value: String?) throws
 
     /// The subjects that there are events about, in order.
     func subjects() throws -> [String]
@@ -55,7 +55,7 @@ public protocol EventStore: Sendable {
     ///
     /// Decisions follow: those of the subject and the range are deleted. Others made since an event that is now
     /// forgotten stay in the history of what was done, without probability, reasons and features; outcomes that it
-    /// may have decided are open again. A query for everything also deletes the facts.
+    /// may have decided are open again. A query for everything also deletes these texts.
     @discardableResult
     func forget(_ query: EventQuery) throws -> Int
 
@@ -176,7 +176,7 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
     private var ordered: [UserEvent] = []
     private var made: [StoredDecision] = []
     private var lastDecision: Int64 = 0
-    private var facts: [String: String] = [:]
+    private var metas: [String: String] = [:]
 
     public init() {}
 
@@ -231,17 +231,17 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    public func fact(_ key: String) throws -> String? { lock.withLock { facts[key] } }
+    public func meta(_ key: String) throws -> String? { lock.withLock { metas[key] } }
 
-    public func setFact(_ key: String, _ value: String) throws -> String {
+    public func meta(_ key: String, orSet value: String) throws -> String {
         lock.withLock {
-            let kept = facts[key] ?? value
-            facts[key] = kept
+            let kept = metas[key] ?? value
+            metas[key] = kept
             return kept
         }
     }
 
-    public func replaceFact(_ key: String, with value: String?) throws { lock.withLock { facts[key] = value } }
+    public func setMeta(_ key: String, _ value: String?) throws { lock.withLock { metas[key] = value } }
 
     public func subjects() throws -> [String] {
         lock.withLock { Set(ordered.map(\.subject)).subtracting([""]).sorted() }
@@ -274,7 +274,7 @@ public final class InMemoryEventStore: EventStore, @unchecked Sendable {
             for event in doomed { byID[event.id] = nil }
             ordered.removeAll(where: query.matches)
             if query.isRange { made.removeAll(where: query.matches) }
-            if query == EventQuery() { facts = [:] }
+            if query == EventQuery() { metas = [:] }
             for index in made.indices {
                 let about = doomed.filter { $0.subject.isEmpty || $0.subject == made[index].subject }
                 if let known = about.map(\.recordedAt).min(), made[index].decision.at.microseconds >= known {

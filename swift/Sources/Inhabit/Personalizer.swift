@@ -261,7 +261,7 @@ public actor Personalizer {
     private func ownPolicy() throws -> DecisionPolicy {
         guard settings.policy.explore > 0, settings.policy.seed == nil else { return settings.policy }
         let fresh = (0..<16).map { _ in String(format: "%02x", UInt8.random(in: 0...255)) }.joined()
-        let salt = try store.fact("salt") ?? store.setFact("salt", fresh)
+        let salt = try store.meta("salt") ?? store.meta("salt", orSet: fresh)
         let digest = sha256(Array("\(salt)\n\(subject)".utf8))
         var policy = settings.policy
         policy.seed = digest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
@@ -325,7 +325,7 @@ public actor Personalizer {
     }
 
     private func lastTraining() throws -> LocalInstant? {
-        try store.fact(Self.lastTrainingKey(subject)).flatMap { LocalInstant(text: $0) }
+        try store.meta(Self.lastTrainingKey(subject)).flatMap { LocalInstant(text: $0) }
     }
 
     private static func lastTrainingKey(_ subject: String) -> String { "last_training:\(subject)" }
@@ -416,7 +416,7 @@ public actor Personalizer {
         let isAnything = try generation.decodedManifest().counts["labels"] != 0
         if isNew && isAnything { try generations.save(generation) }
         try unfinished.purge()
-        try store.replaceFact(Self.lastTrainingKey(subject), with: clock().text)
+        try store.setMeta(Self.lastTrainingKey(subject), clock().text)
         serving = nil
         return try result(isNew && isAnything ? .trained : .unchanged, of: generation)
     }
@@ -489,7 +489,7 @@ public actor Personalizer {
             try GenerationStore(folder: folder).purge()
         }
         for subject in try store.subjects() {  // its next training is due
-            try store.replaceFact(Self.lastTrainingKey(subject), with: nil)
+            try store.setMeta(Self.lastTrainingKey(subject), nil)
         }
         return try store.forget(query)
     }

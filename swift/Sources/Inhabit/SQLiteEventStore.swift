@@ -120,12 +120,12 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         try withConnection { try OffsetRuns($0).changes(since: since, before: end) }
     }
 
-    public func fact(_ key: String) throws -> String? {
+    public func meta(_ key: String) throws -> String? {
         let rows = try withConnection { try $0.run("SELECT value FROM meta WHERE key = ?", [.text(key)]) }
         return rows.first?.first?.text
     }
 
-    public func setFact(_ key: String, _ value: String) throws -> String {
+    public func meta(_ key: String, orSet value: String) throws -> String {
         try withConnection {
             let sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
             try $0.run(sql, [.text(key), .text(value)])
@@ -133,7 +133,7 @@ public final class SQLiteEventStore: EventStore, @unchecked Sendable {
         }
     }
 
-    public func replaceFact(_ key: String, with value: String?) throws {
+    public func setMeta(_ key: String, _ value: String?) throws {
         _ = try withConnection {
             guard let value else { return try $0.run("DELETE FROM meta WHERE key = ?", [.text(key)]) }
             let sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"

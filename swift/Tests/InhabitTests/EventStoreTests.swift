@@ -96,10 +96,10 @@ class EventStoreLaws: XCTestCase {
         let store = try makeStore()
         try store.append([try event(.habitCompleted, 2, subject: "run")])
         try store.append(decision(about: "run", at: march(1, 18)))
-        _ = try store.setFact("last_training:run", "yesterday")
+        try store.setMeta("last_training:run", "yesterday")
         XCTAssertEqual(try store.forget(EventQuery()), 1)
         XCTAssertEqual(try store.decisions(subject: "run", since: .min), [])
-        XCTAssertNil(try store.fact("last_training:run"))
+        XCTAssertNil(try store.meta("last_training:run"))
     }
 
     func testTellsHowTheClockChanged() throws {
@@ -126,17 +126,17 @@ class EventStoreLaws: XCTestCase {
         }
     }
 
-    func testKeepsTheFirstOfAFactUnlessItIsReplaced() throws {
+    func testKeepsTheFirstTextOfAKeyUnlessItIsReplaced() throws {
         let store = try makeStore()
-        XCTAssertNil(try store.fact("salt"))
-        XCTAssertEqual(try store.setFact("salt", "a"), "a")
-        XCTAssertEqual(try store.setFact("salt", "b"), "a")
-        XCTAssertEqual(try store.fact("salt"), "a")
-        try store.replaceFact("salt", with: "c")
-        try store.replaceFact("pepper", with: "d")
-        XCTAssertEqual([try store.fact("salt"), try store.fact("pepper")], ["c", "d"])
-        try store.replaceFact("salt", with: nil)
-        XCTAssertNil(try store.fact("salt"))
+        XCTAssertNil(try store.meta("salt"))
+        XCTAssertEqual(try store.meta("salt", orSet: "a"), "a")
+        XCTAssertEqual(try store.meta("salt", orSet: "b"), "a")
+        XCTAssertEqual(try store.meta("salt"), "a")
+        try store.setMeta("salt", "c")
+        try store.setMeta("pepper", "d")
+        XCTAssertEqual([try store.meta("salt"), try store.meta("pepper")], ["c", "d"])
+        try store.setMeta("salt", nil)
+        XCTAssertNil(try store.meta("salt"))
     }
 
     func testKnowsWhatASubjectBeganWith() throws {
