@@ -339,8 +339,9 @@ class Personalizer:
     def decide(self, at: datetime | None = None, *, store: bool | None = None) -> Decision:
         """Decide whether to remind, wait or suppress, and keep the decision with its reasons.
 
-        A decision to remind is a reminder: caps and gaps count it from then on. A decision that is
-        kept begins the subject, as an event about it does: from then on, silence is an answer.
+        A decision to remind is a reminder: caps and gaps count it from then on; each subject has
+        its own. A decision that is kept begins the subject, as an event about it does: from then
+        on, silence is an answer.
 
         Parameters
         ----------

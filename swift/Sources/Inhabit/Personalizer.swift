@@ -184,8 +184,8 @@ public actor Personalizer {
 
     /// Decides whether to remind, wait or suppress, and keeps the decision with its reasons.
     ///
-    /// A decision to remind is a reminder: caps and gaps count it from then on. A decision that is kept begins the
-    /// subject, as an event about it does: from then on, silence is an answer.
+    /// A decision to remind is a reminder: caps and gaps count it from then on; each subject has its own. A decision
+    /// that is kept begins the subject, as an event about it does: from then on, silence is an answer.
     ///
     /// - Parameters:
     ///   - at: looks at the log as of this instant, with what is learnt by now; by default now.
