@@ -68,18 +68,35 @@ class Target:
     grace: timedelta = timedelta(0)
     once: bool = False
 
+    if TYPE_CHECKING:  # more may be given than is kept
+
+        def __init__(  # noqa: PLR0917 - the fields
+            self,
+            kind: str = ...,
+            subject: str = ...,
+            window: Window | timedelta | str = ...,
+            missing: Literal["negative", "unknown"] = ...,
+            skip_kind: str | None = ...,
+            grace: timedelta = ...,
+            once: bool = ...,  # noqa: FBT001
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", Window.parse(self.window))
-        if not self.kind or self.kind == self.skip_kind:
+        if not (isinstance(self.kind, str) and self.kind) or self.kind == self.skip_kind:
             raise ConfigError(
                 f"target: expected a kind of event other than {self.skip_kind!r}, got {self.kind!r}"
             )
-        if self.missing not in {"negative", "unknown"}:
+        if not isinstance(self.subject, str):
+            raise ConfigError(f"subject: expected a string, got {self.subject!r}")
+        if not isinstance(self.skip_kind, str | None):
+            raise ConfigError(f"skip_kind: expected a string or None, got {self.skip_kind!r}")
+        if self.missing not in ("negative", "unknown"):
             raise ConfigError(f"missing: expected negative or unknown, got {self.missing!r}")
         if self.once and self.window == NEXT_DAY:
             raise ConfigError("once: expected a window on the moment's own day, got next-day")
-        if self.grace < timedelta(0):
-            raise ConfigError(f"grace: expected a duration of at least 0, got {self.grace}")
+        if not isinstance(self.grace, timedelta) or self.grace < timedelta(0):
+            raise ConfigError(f"grace: expected a timedelta of at least 0, got {self.grace!r}")
 
     @property
     def grace_us(self) -> int:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import mypy.api
 import pytest
 
 import inhabit
@@ -42,6 +43,26 @@ def test_sessions(page, tmp_path, monkeypatch):
         test.globs = names  # one page, one set of names
         runner.run(test, clear_globs=False)
     assert runner.summarize(verbose=False).failed == 0
+
+
+def test_the_types_of_the_pages_are_right(tmp_path):
+    """Who checks types finds nothing wrong with the lines of a page."""
+    parser = doctest.DocTestParser()
+    for page in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+        blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        lines = [
+            "".join(example.source for example in parser.get_examples(block)) or block
+            for block in blocks
+        ]
+        (tmp_path / f"{page.stem}.py").write_text("".join(lines))
+    told, _, _ = mypy.api.run(
+        [
+            *("--strict", "--allow-untyped-defs", "--allow-untyped-calls"),
+            *("--cache-dir", str(ROOT / ".mypy_cache" / "pages")),
+            *map(str, tmp_path.glob("*.py")),
+        ]
+    )
+    assert "error" not in told
 
 
 def test_the_page_about_many_people(tmp_path, monkeypatch):
