@@ -103,10 +103,14 @@ class DecisionPolicy:
             )
         if not 0.0 <= self.explore <= 0.5:
             raise ConfigError(f"explore: expected from 0 to 0.5, got {self.explore}")
-        if self.max_per_day < 0:
+        if not self.max_per_day >= 0:  # nor is NaN
             raise ConfigError(f"max_per_day: expected >= 0, got {self.max_per_day}")
         if not isinstance(self.minimum_gap, timedelta) or self.minimum_gap < timedelta(0):
             raise ConfigError(f"minimum_gap: expected a timedelta >= 0, got {self.minimum_gap!r}")
+        if not isinstance(self.day_start, time):
+            raise ConfigError(f"day_start: expected a time of day, got {self.day_start!r}")
+        if not isinstance(self.seed, int | None):
+            raise ConfigError(f"seed: expected a whole number or None, got {self.seed!r}")
         if self.quiet_hours is not None and not _are_different_times(self.quiet_hours):
             raise ConfigError(
                 "quiet_hours: expected two different times such as (time(22), time(7)), or None "
@@ -168,6 +172,10 @@ class PolicyState:
             _require_offset(name, getattr(self, name))
         for reminder in self.reminders:
             _require_offset("reminders", reminder)
+        if self.previous_zone not in (None, *_WANTED):
+            raise ConfigError(
+                f"previous_zone: expected {', '.join(_WANTED)} or None, got {self.previous_zone!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,5 +405,9 @@ def _percent(probability: float) -> str:
 
 
 def _require_offset(name: str, value: datetime | None) -> None:
-    if value is not None and value.utcoffset() is None:
+    if value is None:
+        return
+    if not isinstance(value, datetime):
+        raise ConfigError(f"{name}: expected a datetime with offset, got {value!r}")
+    if value.utcoffset() is None:
         raise ConfigError(f"{name}: expected a datetime with offset, got naive {value}")

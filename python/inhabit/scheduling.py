@@ -133,16 +133,17 @@ requires_battery_not_low : bool
                 raise ConfigError(f"{name}: expected a timedelta, got {value!r}")
         if self.interval is not None and self.interval <= timedelta(0):
             raise ConfigError(f"interval: expected a positive time, got {self.interval}")
-        if self.after_new_samples is not None and self.after_new_samples < 1:
+        if self.after_new_samples is not None and not self.after_new_samples >= 1:
             raise ConfigError(f"after_new_samples: expected >= 1, got {self.after_new_samples}")
-        if self.minimum_new_samples < 0:
+        if not self.minimum_new_samples >= 0:
             raise ConfigError(f"minimum_new_samples: expected >= 0, got {self.minimum_new_samples}")
         if self.flex < timedelta(0) or (self.interval is not None and self.flex >= self.interval):
             raise ConfigError(f"flex: expected from 0 to below the interval, got {self.flex}")
         if self.unknown_means not in ("no", "yes"):
             raise ConfigError(f"unknown_means: expected 'no' or 'yes', got {self.unknown_means!r}")
-        begin = self.earliest_begin and _utc("earliest_begin", self.earliest_begin)
-        end = self.expiration and _utc("expiration", self.expiration)
+        first, last = self.earliest_begin, self.expiration
+        begin = None if first is None else _utc("earliest_begin", first)
+        end = None if last is None else _utc("expiration", last)
         if begin is not None and end is not None and end <= begin:
             raise ConfigError(f"expiration: expected after earliest_begin {begin}, got {end}")
 
@@ -290,6 +291,8 @@ def _duration(time: timedelta) -> str:
 
 def _utc(name: str, value: datetime) -> datetime:
     """Convert to UTC: two datetimes of one zone would otherwise be compared by the wall clock."""
+    if not isinstance(value, datetime):
+        raise ConfigError(f"{name}: expected a datetime with offset, got {value!r}")
     if value.utcoffset() is None:
         raise ConfigError(f"{name}: expected a datetime with offset, got naive {value}")
     return value.astimezone(UTC)

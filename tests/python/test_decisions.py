@@ -245,6 +245,9 @@ def test_nan_never_enters_a_decision(bad):
     ("explore", {"explore": 0.6}),
     ("explore", {"explore": math.nan}),
     ("max_per_day", {"max_per_day": -1}),
+    ("max_per_day", {"max_per_day": math.nan}),
+    ("day_start", {"day_start": "04:00"}),
+    ("seed", {"seed": "7"}),
     ("minimum_gap", {"minimum_gap": timedelta(seconds=-1)}),
     ("minimum_gap", {"minimum_gap": 3}),
     ("quiet_hours", {"quiet_hours": (time(1), time(1))}),
@@ -262,6 +265,9 @@ def test_bad_policies_are_named(name, arguments):
     ("reminders", {"reminders": (datetime(2026, 1, 1),)}),
     ("snoozed_until", {"snoozed_until": datetime(2026, 1, 1)}),
     ("probability", {"probability": 1.5}),
+    ("now", {"now": "2026-01-01T00:00Z"}),
+    ("reminders", {"reminders": ("2026-01-01T00:00Z",)}),
+    ("previous_zone", {"previous_zone": "remind"}),
 ])  # fmt: skip
 def test_bad_states_are_named(name, arguments):
     """So is a time without offset and a probability that is none."""

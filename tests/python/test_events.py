@@ -115,6 +115,9 @@ def test_event_and_row_are_the_same_thing(event):
         ({"subject": "\ud800"}, EventError, "subject: expected"),
         ({"subject": "x" * 257}, EventError, "subject: expected"),
         ({"id": "\0"}, EventError, "id: expected"),
+        ({"subject": None}, EventError, "subject: expected a string, got NoneType"),
+        ({"subject": 0}, EventError, "subject: expected a string, got int"),
+        ({"id": 0}, EventError, "id: expected a string, got int"),
     ],
 )
 def test_impossible_events_are_refused_and_named(log, wrong, error, words):

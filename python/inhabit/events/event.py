@@ -105,7 +105,7 @@ class EventRow(NamedTuple):
                 raise NonFiniteError(f"value: expected a finite number or none, got {value}")
             value = float(value) + 0.0  # turns -0.0 into 0.0, as SQLite does
         _check_name("kind", kind)
-        if subject:
+        if subject != "":
             _check_name("subject", subject)
         if id is None:
             id = content_id(subject, kind, occurred_at_us, value)  # noqa: A001
@@ -159,7 +159,7 @@ class Event:
             subject=self.subject,
             recorded_at=self.recorded_at,
             value=self.value,
-            id=self.id or None,
+            id=None if self.id == "" else self.id,
         )
         object.__setattr__(self, "id", row.id)
         object.__setattr__(self, "value", row.value)

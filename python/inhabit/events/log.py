@@ -119,7 +119,7 @@ class EventLog:
             subject=subject,
             recorded_at=recorded_at,
             value=value,
-            id=id or "",
+            id="" if id is None else id,
         )
         self.append_rows([event.row])
         return event
