@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -602,6 +604,19 @@ class Feature:
         if not self.name.isidentifier():
             raise ConfigError(f"feature: expected an identifier as its name, got {self.name!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle find a decorated feature by its name, which is no function's any more."""
+        module = getattr(self.compute, "__module__", None)
+        name = getattr(self.compute, "__qualname__", "")
+        if module is not None and getattr(sys.modules.get(module), name, None) is self:
+            return _named, (module, name)
+        return Feature, (self.name, self.compute, self.version, self.rate, self.parameters)
+
+
+def _named(module: str, name: str) -> Any:
+    """Return what a module calls by a name."""
+    return getattr(import_module(module), name)
+
 
 def feature(
     *, name: str | None = None, version: int = 1, rate: bool = False
@@ -637,11 +652,13 @@ def times_today(kind: str, half_at: float, *, name: str | None = None) -> Featur
     if not half_at > 0:
         raise ConfigError(f"half_at: expected a positive number, got {half_at}")
 
-    def compute(asof: AsOf) -> NDArray[np.float64]:
-        return saturating(asof.count_today(kind), half_at)
-
+    compute = partial(_times_today, kind=kind, half_at=half_at)
     parameters = (("kind", kind), ("half_at", half_at))
     return Feature(name or f"{kind}_today", compute, parameters=parameters)
+
+
+def _times_today(asof: AsOf, kind: str, half_at: float) -> NDArray[np.float64]:
+    return saturating(asof.count_today(kind), half_at)
 
 
 def last_value(
@@ -671,11 +688,7 @@ def last_value(
     if not 0 <= default <= 1:
         raise ConfigError(f"default: expected a number in [0, 1], got {default}")
 
-    def compute(asof: AsOf) -> NDArray[np.float64]:
-        _, value = asof.latest(kind, within)
-        scaled = (np.clip(value, low, high) - low) / (high - low)
-        return np.where(np.isnan(value), default, scaled)
-
+    compute = partial(_last_value, kind=kind, low=low, high=high, within=within, default=default)
     parameters = (
         ("kind", kind),
         ("low", low),
@@ -684,6 +697,14 @@ def last_value(
         ("default", default),
     )
     return Feature(name or f"last_{kind}", compute, parameters=parameters)
+
+
+def _last_value(  # noqa: PLR0917 - those of `last_value`
+    asof: AsOf, kind: str, low: float, high: float, within: timedelta, default: float
+) -> NDArray[np.float64]:
+    _, value = asof.latest(kind, within)
+    scaled = (np.clip(value, low, high) - low) / (high - low)
+    return np.where(np.isnan(value), default, scaled)
 
 
 def time_since(
@@ -701,16 +722,18 @@ def time_since(
         raise ConfigError(f"half_at: expected a positive duration, got {half_at}")
     half_us = half_at // _MICROSECOND
 
-    def compute(asof: AsOf) -> NDArray[np.float64]:
-        age_us, _ = asof.latest(kind, within)
-        return np.where(age_us < 0, 1.0, saturating(np.maximum(age_us, 0), half_us))
-
+    compute = partial(_time_since, kind=kind, half_us=half_us, within=within)
     parameters = (
         ("kind", kind),
         ("half_at_us", half_us),
         ("within_us", within // _MICROSECOND),
     )
     return Feature(name or f"since_{kind}", compute, parameters=parameters)
+
+
+def _time_since(asof: AsOf, kind: str, half_us: int, within: timedelta) -> NDArray[np.float64]:
+    age_us, _ = asof.latest(kind, within)
+    return np.where(age_us < 0, 1.0, saturating(np.maximum(age_us, 0), half_us))
 
 
 def saturating(

@@ -1,5 +1,7 @@
 """Moments, labels and features against the oracle, and the promises of `inhabit.features`."""
 
+import copy
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -249,6 +251,25 @@ def test_own_features_follow_the_default_ones():
     assert both.rates[-1]
     assert len(both) == 11
     assert half.compute is not None
+
+
+@feature()
+def weekend_half(asof):
+    """A feature of this module, as somebody writes one in theirs."""
+    return asof.moments.window_weekend / 2
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_samples_travel_to_other_processes(copied):
+    start = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    rows = [EventRow.checked("habit_completed", start + timedelta(days=d)) for d in range(9)]
+    mine = CONTEXT + weekend_half
+    table = samples(columns(rows), Target(), feature_set=mine)
+    there = copied(table)
+    assert there.feature_set == mine
+    assert there.feature_set.schema_hash == mine.schema_hash
+    again = samples(columns(rows), Target(), feature_set=there.feature_set)
+    assert again.features.tobytes() == table.features.tobytes() == there.features.tobytes()
 
 
 @pytest.mark.parametrize(
