@@ -324,6 +324,53 @@ fn a_prior_of_another_network_is_refused() {
 }
 
 #[test]
+fn a_loss_that_overflows_for_one_batch_stops_no_training_between_two() {
+    let network = Network::new(&[1, 1], Activation::Identity, Loss::Mse).unwrap();
+    let samples = Samples::new(&network, &[0.0, 0.0], &[0.0, 0.0], None).unwrap();
+    let config = TrainingConfig {
+        optimizer: Optimizer::Sgd { momentum: 0.0 },
+        learning_rate: 0.5,
+        batch_size: 1,
+        track_loss: true,
+        ..TrainingConfig::default()
+    };
+    let mut floats = vec![0.0; Memory::floats(&network)];
+    let mut memory = Memory { floats: &mut floats, order: &mut [0; 2] };
+    // The square of 1e20 is infinite; one step leads from there to 0.
+    let mut training =
+        Training::start(&network, &config, &samples, &[0.0, 1e20], &mut memory).unwrap();
+    let mut observe = |_: &Progress| ControlFlow::Continue(());
+    while training.run(&samples, None, &mut memory, 1, &mut observe).unwrap() == Status::Running {
+        training = Training::resume(&network, &config, &training.state(), &memory).unwrap();
+    }
+    assert_eq!(training.parameters(&memory), [0.0, 0.0]);
+}
+
+#[test]
+fn any_loss_is_better_than_none() {
+    let network = Network::new(&[1, 1], Activation::Identity, Loss::BceWithLogits).unwrap();
+    // The sum of the held-out row is infinite at first, and its loss no number.
+    let samples = Samples::new(&network, &[0.0, 3e38], &[0.0, 1.0], None).unwrap();
+    let config = TrainingConfig {
+        optimizer: Optimizer::Sgd { momentum: 0.0 },
+        learning_rate: 1.0,
+        l2: 1.0, // to 0 in one step
+        patience: Some(5),
+        validation_fraction: 0.5,
+        ..TrainingConfig::default()
+    };
+    let mut floats = vec![0.0; Memory::floats(&network)];
+    let mut memory = Memory { floats: &mut floats, order: &mut [0; 2] };
+    let mut training =
+        Training::start(&network, &config, &samples, &[3e38, 0.0], &mut memory).unwrap();
+    training = Training::resume(&network, &config, &training.state(), &memory).unwrap();
+    let mut observe = |_: &Progress| ControlFlow::Continue(());
+    training.run(&samples, None, &mut memory, u64::MAX, &mut observe).unwrap();
+    assert!(training.best_epoch() > 0);
+    assert_eq!(training.parameters(&memory)[0], 0.0);
+}
+
+#[test]
 fn shuffle_is_a_fair_permutation() {
     let mut generator = SplitMix64::new(11);
     let mut counts = [[0u32; 5]; 5];

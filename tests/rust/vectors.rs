@@ -144,7 +144,8 @@ fn numbers_that_no_training_leads_to_are_refused() {
             let mut state = good;
             state[index] = wrong;
             let resumed = Training::resume(&network, &config, &state, &memory);
-            let harmless = wrong == 1 << 40 && [2, 3, 7, 8, 10].contains(&index); // a tiny float
+            // A tiny float; and the sum of losses, which may overflow.
+            let harmless = index == 7 || wrong == 1 << 40 && [2, 3, 8, 10].contains(&index);
             assert_eq!(resumed.is_ok(), harmless, "word {index} = {wrong:x}");
         }
     }

@@ -290,7 +290,9 @@ impl Training {
         let mut best_loss = f64::INFINITY;
         if config.patience.is_some() {
             parts.best.copy_from_slice(initial);
-            best_loss = rows::mean_loss(network, initial, samples, training_rows, parts.scratch);
+            // Not where it is NaN: nothing would ever be better.
+            let loss = rows::mean_loss(network, initial, samples, training_rows, parts.scratch);
+            best_loss = best_loss.min(loss);
         }
         Ok(Self {
             network: *network,

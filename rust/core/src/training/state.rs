@@ -86,7 +86,6 @@ impl Training {
             && (training.status != Status::Running || training.epoch < config.epochs)
             && (0.0..=1.0).contains(&training.powers.beta1)
             && (0.0..=1.0).contains(&training.powers.beta2)
-            && training.losses.loss.is_finite()
             && training.losses.weight.is_finite()
             && !training.best_loss.is_nan()
             && memory.order[..training_rows].iter().all(|row| (*row as usize) < training_rows);
