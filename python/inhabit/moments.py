@@ -226,7 +226,7 @@ class Schedule:
         return (local_us - self.day_start_us) // US_PER_DAY + _EPOCH_ORDINAL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalClock:
     """A person's local time: the UTC offsets that were in force, as the log tells them.
 
@@ -308,7 +308,7 @@ class LocalClock:
         return np.maximum.accumulate(ends)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Moments as columns, in time order; all arrays have shape (n,).
 

@@ -59,7 +59,7 @@ class Walked(NamedTuple):
     learnt_us: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Samples of one person and subject as columns, in time order: n moments.
 

@@ -325,6 +325,9 @@ def test_doubts_are_told(home):
     late = [f"{line},2026-06-01T00:00:00Z" for line in lines[1:]]
     (home / "late.csv").write_text("\n".join([f"{lines[0]},recorded_at", *late]))
     assert "9 events were recorded more than a week after" in run("replay", "late.csv").stderr
+    ahead = (datetime.now(ZONE) + timedelta(days=30)).isoformat()
+    (home / "ahead.csv").write_text(f"{lines[0]}\nada,meditate,{ahead},habit_completed,\n")
+    assert "1 event of the future" in run("replay", "ahead.csv").stderr
     (home / "none.csv").write_text(lines[0] + "\n")
     assert "none.csv: there is no event in it" in run("replay", "none.csv", code=1).stderr
 

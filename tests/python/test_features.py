@@ -270,6 +270,9 @@ def test_samples_travel_to_other_processes(copied):
     assert there.feature_set.schema_hash == mine.schema_hash
     again = samples(columns(rows), Target(), feature_set=there.feature_set)
     assert again.features.tobytes() == table.features.tobytes() == there.features.tobytes()
+    # Arrays have no single truth, so tables are compared by identity, as `EventColumns` are.
+    assert len({table, again, table.moments, table.moments}) == 3
+    assert table != again
 
 
 @pytest.mark.parametrize(

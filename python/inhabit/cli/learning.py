@@ -7,7 +7,7 @@ import functools
 import math
 import tempfile
 from dataclasses import replace as replace_in
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +35,7 @@ from inhabit.cli._common import (
     subject_option,
     written,
 )
-from inhabit.events import EventLog
+from inhabit.events import EventLog, us_from_datetime
 from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.importers.records import name_some
@@ -375,6 +375,15 @@ def _doubt(file: Path, people: Mapping[str, EventColumns], question: Target) -> 
         note(
             f"{late} events were recorded more than a week after they happened: a prediction may "
             "only use them from then on. If that is the day of an import, leave out recorded_at"
+        )
+    tomorrow_us = us_from_datetime(datetime.now(UTC)) + US_PER_DAY
+    ahead = sum(
+        int(np.count_nonzero(events.occurred_at_us > tomorrow_us)) for events in people.values()
+    )
+    if ahead:
+        note(
+            f"{counted(ahead, 'event')} of the future: a slip of the year? All days until then are "
+            "predicted, too"
         )
 
 
