@@ -636,7 +636,7 @@ def feature(
     --------
     >>> @feature()
     ... def weekend(asof: AsOf) -> NDArray[np.float64]:
-    ...     return (asof.moments.weekday >= 5) * 1.0
+    ...     return np.where(asof.moments.weekday >= 5, 1.0, 0.0)
     >>> weekend.name
     'weekend'
     """
