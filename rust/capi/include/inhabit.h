@@ -15,7 +15,7 @@
  *            checkpoints of any origin are answered by a status. What no library can check is the
  *            caller's part: that a pointer leads to as many elements as the call says.
  * Threads    Functions have no state of their own. Calls on different memory may run at the same time;
- *            a block that is written (a training, a model) belongs to one call at a time.
+ *            a training or a model belongs to one call at a time, also to one that only predicts or saves.
  * Same bits  The same calls give the same bytes on every processor, and the same as the Python package.
  * Text       UTF-8 with a length; no terminating zero is needed.
  *

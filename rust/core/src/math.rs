@@ -251,7 +251,7 @@ pub fn tanh_lanes<L: Lanes>(x: L) -> L {
 /// `ln(1 + e⁻ˣ)` per lane for `x ≥ 0`: the loss of a logit on the right side by `x`.
 ///
 /// With `u = e⁻ˣ` in (0, 1]: `ln(1 + u) = 2 artanh(u / (2 + u))`, the argument at most ⅓.
-/// Relative error below 5 · 10⁻⁷.
+/// Relative error below 5 · 10⁻⁷ up to 87; beyond, where it is below 2 · 10⁻³⁸, the value there.
 #[inline(always)]
 pub fn softplus_of_negative_lanes<L: Lanes>(x: L) -> L {
     let u = exp_of_negative_lanes(x.min(L::splat(87.0)));

@@ -431,7 +431,8 @@ impl Network {
         Ok(sum.mean())
     }
 
-    /// The mean loss of the samples from row `first` on; as [`gradient`](Self::gradient), only the loss.
+    /// The mean loss of the samples, as [`gradient`](Self::gradient) returns it; `scratch`: at least
+    /// [`n_units`](Self::n_units).
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Overflow`].

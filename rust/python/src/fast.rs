@@ -56,7 +56,8 @@ struct Numpy {
 /// For many arrays: they tend to be views of one, and each new guard is compared with all others of it.
 pub(crate) fn unguarded<'a>(array: &'a Bound<'_, PyArrayDyn<f32>>) -> &'a [f32] {
     // SAFETY: whoever holds the slice holds the array, and numpy neither frees nor moves the numbers of
-    // an array that somebody holds. Nothing of ours writes to them. Python code in another thread can,
+    // an array that somebody holds (unless told not to look, by `resize(refcheck=False)`: whoever says so
+    // answers for it). Nothing of ours writes to them. Python code in another thread can,
     // as it can while numpy computes without the GIL: then old numbers are mixed with new ones. Any bits
     // are a number, none of them becomes an index or a length, and what comes of a training is checked
     // for being finite after each epoch.
@@ -102,7 +103,8 @@ fn array_row<'a, const N: usize>(x: &'a Bound<'_, PyAny>, float32: usize) -> Opt
         return None;
     }
     // SAFETY: `data` points at N aligned, contiguous float32 in native byte order, alive as long as
-    // `x`; the GIL, which is held while they are read, keeps other Python threads from writing them.
+    // `x`; the GIL is held while they are read. Should numpy write them meanwhile in a thread that let go
+    // of it, old numbers are mixed with new ones: any bits are a number, and the prediction is checked.
     Some(unsafe { &*data })
 }
 
