@@ -761,7 +761,7 @@ def _offset_s(now: datetime) -> int:
 
 
 def _zone(recent: list[StoredDecision]) -> Zone | None:
-    """Return the zone of the last decision that nothing forgotten is known from."""
+    """Return the zone of the last decision, those aside whose events were forgotten."""
     zones = [decision.zone for decision in recent if decision.probability is not None]
     return cast("Zone", zones[-1]) if zones else None
 

@@ -189,6 +189,7 @@ impl Network {
         let mut out = out.map(|out| FloatsOut::new("out", out, &shape)).transpose()?;
         let parameters = self.snapshot(py);
         let pool = (rows >= 4 * TASK_ROWS).then(|| workers::shared(py)).transpose()?;
+        let pool = pool.filter(|pool| pool.current_num_threads() > 1);
         let result = {
             let x = x.as_slice();
             py.detach(|| predict_rows(&self.core, &parameters, x, pool)).into_py()?
