@@ -108,7 +108,7 @@ impl<'py> FloatsOut<'py> {
         let array = value
             .cast::<PyArrayDyn<f32>>()
             .ok()
-            .filter(|array| is_plain(array) && array.shape() == shape);
+            .filter(|array| is_plain(*array) && array.shape() == shape);
         let Some(array) = array else {
             return Err(ShapeError::new_err(format!(
                 "{argument}: expected a writable, C-contiguous, aligned float32 array of shape {}",
@@ -138,7 +138,7 @@ impl<'py> FloatsOut<'py> {
 }
 
 /// Whether the numbers are a slice as they lie in memory.
-fn is_plain(array: &Bound<'_, PyArrayDyn<f32>>) -> bool {
+pub(crate) fn is_plain<'py>(array: &impl PyUntypedArrayMethods<'py>) -> bool {
     array.is_c_contiguous() && array.is_aligned()
 }
 

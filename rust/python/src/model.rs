@@ -11,7 +11,7 @@ use numpy::{Element, PyArray1, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
 
 use crate::{
-    arrays::Floats,
+    arrays::{Floats, is_plain},
     error::{ConfigError, IntoPyResult, ShapeError},
     integers,
     network::{activation, activation_name},
@@ -556,7 +556,7 @@ pub(crate) fn column<'py, T: Element>(
         let message = format!("{argument}: expected a one-dimensional numpy array of {dtype}");
         return Err(PyTypeError::new_err(message));
     };
-    if array.len() == n && array.is_c_contiguous() && array.is_aligned() {
+    if array.len() == n && is_plain(&*array) {
         return Ok(array);
     }
     let message = format!(

@@ -192,7 +192,7 @@ impl Network {
         let pool = pool.filter(|pool| pool.current_num_threads() > 1);
         let result = {
             let x = x.as_slice();
-            py.detach(|| predict_rows(&self.core, &parameters, x, pool)).into_py()?
+            py.detach(|| predict_rows(&self.core, &parameters, x, pool.as_deref())).into_py()?
         };
         // Written only now, so that an error leaves `out` as it was.
         if let Some(out) = &mut out {

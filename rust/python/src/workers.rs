@@ -5,10 +5,9 @@
 //! the group alone, not on who takes it or when.
 
 use std::{
-    ops::Deref,
-    process,
+    mem, process,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -41,47 +40,31 @@ pub(crate) type Failure = (usize, Error);
 /// So a child hires its own. It leaves the parent's alone, because dropping them would wait for them,
 /// too. Whoever hires or forks holds the GIL, so that no fork finds this half written; rayon's own
 /// global pool has no such owner, and nothing here may use it.
-static SHARED: GilCell<Option<(u32, &'static ThreadPool)>> = GilCell::new(None);
+static SHARED: GilCell<Option<(u32, Arc<ThreadPool>)>> = GilCell::new(None);
 
 /// Returns the threads that all calls of this process share, one for each core.
-pub(crate) fn shared(py: Python<'_>) -> PyResult<&'static ThreadPool> {
+pub(crate) fn shared(py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
     let process = process::id();
-    if let Some((owner, pool)) = SHARED.with(py, |shared| *shared)
+    if let Some((owner, pool)) = SHARED.with(py, Clone::clone)
         && owner == process
     {
         return Ok(pool);
     }
-    let pool = Box::leak(Box::new(hire(0)?));
-    SHARED.replace(py, Some((process, pool)));
+    let pool = hire(0)?;
+    mem::forget(SHARED.replace(py, Some((process, Arc::clone(&pool)))));
     Ok(pool)
 }
 
 /// Hires threads; 0 are as many as there are cores.
-fn hire(threads: usize) -> PyResult<ThreadPool> {
+fn hire(threads: usize) -> PyResult<Arc<ThreadPool>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| PyOSError::new_err(format!("workers: {error}")))
-}
-
-enum Pool {
-    Own(ThreadPool),
-    Shared(&'static ThreadPool),
-}
-
-impl Deref for Pool {
-    type Target = ThreadPool;
-
-    fn deref(&self) -> &ThreadPool {
-        match self {
-            Self::Own(pool) => pool,
-            Self::Shared(pool) => pool,
-        }
-    }
+    pool.map(Arc::new).map_err(|error| PyOSError::new_err(format!("workers: {error}")))
 }
 
 /// How many threads work, and who is told how far they are.
 pub(crate) struct Workers<'a, 'py> {
     py: Python<'py>,
-    pool: Pool,
+    pool: Arc<ThreadPool>,
     progress: Option<&'a Bound<'py, PyAny>>,
 }
 
@@ -93,10 +76,7 @@ impl<'a, 'py> Workers<'a, 'py> {
         workers: Option<usize>,
         progress: Option<&'a Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
-        let pool = match workers {
-            Some(threads) => Pool::Own(hire(threads)?),
-            None => Pool::Shared(shared(py)?),
-        };
+        let pool = workers.map_or_else(|| shared(py), hire)?;
         Ok(Self { py, pool, progress })
     }
 
