@@ -1,15 +1,28 @@
-"""What was written is brought to the medium: after a power cut it is still there."""
+"""Files that are written whole, and are still there after a power cut."""
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["flush", "flush_folder"]
+__all__ = ["flush", "flush_folder", "replacement"]
+
+
+@contextmanager
+def replacement(target: Path) -> Iterator[Path]:
+    """Yield a sibling to be written; then `target` is that, until then what it was."""
+    sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield sibling
+        sibling.replace(target)
+    finally:
+        sibling.unlink(missing_ok=True)
 
 
 def flush(handle: int) -> None:

@@ -39,6 +39,7 @@ from inhabit.events import (
     Forgotten,
     StoredDecision,
     datetime_from_us,
+    recording_time,
     us_from_datetime,
 )
 from inhabit.exceptions import CheckpointError, ConfigError, ShapeError
@@ -227,11 +228,7 @@ class Personalizer:
             A time without offset, a value that is no number.
         """
         with self._lock:
-            recorded_at = self.now()
-            if occurred_at is not None:
-                us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
-                # Python compares two times of one zone by the wall clock, which is set back.
-                recorded_at = max(recorded_at, occurred_at, key=us_from_datetime)
+            recorded_at = recording_time(self.now(), occurred_at)
             about = self.subject if subject is None else subject
             with self._own_write():  # what is recorded now changes no label of the past
                 event = self.log.record(
@@ -762,8 +759,8 @@ def _offset_s(now: datetime) -> int:
 
 def _zone(recent: list[StoredDecision]) -> Zone | None:
     """Return the zone of the last decision, those aside whose events were forgotten."""
-    zones = [decision.zone for decision in recent if decision.probability is not None]
-    return cast("Zone", zones[-1]) if zones else None
+    zones = (decision.zone for decision in reversed(recent) if decision.probability is not None)
+    return cast("Zone | None", next(zones, None))
 
 
 def _stored(subject: str, decision: Decision, look: _Look) -> StoredDecision:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import shutil
 import sys
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from inhabit.durable import replacement
 from inhabit.exceptions import ConfigError, InhabitError
 from inhabit.personalizer import Personalizer, default_home
 
@@ -36,6 +36,7 @@ __all__ = [
     "console",
     "counted",
     "emit",
+    "every_subject",
     "home_option",
     "note",
     "only_subject",
@@ -194,6 +195,11 @@ def open_personalizer(home: Path | None, subject: str | None) -> Personalizer:
     return Personalizer.open(subject=subject, path=place)
 
 
+def every_subject(home: Path, subject: str | None) -> tuple[str, ...]:
+    """Return the subject that is named, or all of a home; say how to name one if there is none."""
+    return (subject,) if subject else Personalizer.subjects(home) or (only_subject(home),)
+
+
 def only_subject(home: Path) -> str:
     """Return the only subject of a home, or say how to name one."""
     subjects = Personalizer.subjects(home)
@@ -227,19 +233,15 @@ def written(file: Path) -> Iterator[TextIO]:
             yield cast("TextIO", out)
         return
     target = file.resolve()  # a link stays a link
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as out:
+        with replacement(target) as partial, partial.open("w", encoding="utf-8") as out:
             if target.exists():
                 shutil.copymode(target, partial)
             yield out
-        partial.replace(target)
     except OSError as error:
         if error.filename is None and not isinstance(error, InhabitError):
             error.filename = str(file)
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 # --- output --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from inhabit.cli._common import (
     command,
     counted,
     emit,
+    every_subject,
     home_option,
     note,
     only_subject,
@@ -175,7 +176,7 @@ def status(*, subject: str | None, home: Path | None, as_json: bool) -> None:
     status for each.
     """
     place = home or default_home()
-    names = [subject] if subject else Personalizer.subjects(place) or [only_subject(place)]
+    names = every_subject(place, subject)
     found = {}
     for name in names:
         with open_personalizer(place, name) as me:

@@ -27,9 +27,9 @@ from inhabit.cli._common import (
     console,
     counted,
     emit,
+    every_subject,
     home_option,
     note,
-    only_subject,
     open_personalizer,
     progress_bar,
     subject_option,
@@ -40,7 +40,7 @@ from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES
 from inhabit.importers.records import name_some
 from inhabit.moments import US_PER_DAY, Schedule, Window
-from inhabit.personalizer import Personalizer, default_home
+from inhabit.personalizer import default_home
 from inhabit.samples import samples
 from inhabit.targets import Target
 
@@ -200,7 +200,7 @@ def train(
     are several habits and none is named, --json prints an object with one training for each.
     """
     place = home or default_home()
-    names = [subject] if subject else Personalizer.subjects(place) or [only_subject(place)]
+    names = every_subject(place, subject)
     end = None if deadline is None else monotonic() + deadline.total_seconds()
     trainings = {}
     with progress_bar(quiet=as_json) as bar:

@@ -23,6 +23,7 @@ from inhabit.events.event import (
     Event,
     EventRow,
     datetime_from_us,
+    recording_time,
     us_from_datetime,
 )
 from inhabit.events.forgetting import Forgotten
@@ -42,5 +43,6 @@ __all__ = [
     "Forgotten",
     "StoredDecision",
     "datetime_from_us",
+    "recording_time",
     "us_from_datetime",
 ]

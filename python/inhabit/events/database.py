@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from inhabit.durable import flush, flush_folder
+from inhabit.durable import flush, flush_folder, replacement
 from inhabit.exceptions import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -337,19 +337,15 @@ def _is_unwritable(error: OSError | sqlite3.Error) -> bool:
 
 
 def _back_up(source: sqlite3.Connection, target: Path) -> None:
-    """Copy into a sibling and rename it, so that `target` is the old file or the whole new one."""
-    sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    """Copy the database into a file of its own."""
+    with replacement(target) as sibling:
         _create_private(sibling)
         with closing(sqlite3.connect(sibling, isolation_level=None)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it
         with sibling.open("r+b") as file:
             flush(file.fileno())
-        sibling.replace(target)
-        flush_folder(target.parent)
-    finally:
-        sibling.unlink(missing_ok=True)
+    flush_folder(target.parent)
 
 
 def _create_private(path: Path) -> None:

@@ -35,6 +35,15 @@ def us_from_datetime(time: datetime, name: str = "time") -> int:
     return _us_and_offset(time, name)[0]
 
 
+def recording_time(now: datetime, occurred_at: datetime | None) -> datetime:
+    """Return when an event is recorded: now, or when it occurred, if a clock puts that later."""
+    if occurred_at is None:
+        return now
+    us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
+    # Python compares two times of one zone by the wall clock, which is set back.
+    return max(now, occurred_at, key=us_from_datetime)
+
+
 def _us_and_offset(time: datetime, name: str) -> tuple[int, timedelta]:
     try:
         offset = time.utcoffset()

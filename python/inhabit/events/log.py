@@ -12,9 +12,15 @@ import numpy as np
 from inhabit.events.columns import EventColumns
 from inhabit.events.database import Database
 from inhabit.events.decision import INSERT_DECISION, SELECT_DECISIONS, StoredDecision
-from inhabit.events.event import Beginning, Event, EventRow, us_from_datetime
+from inhabit.events.event import (
+    Beginning,
+    Event,
+    EventRow,
+    recording_time,
+    us_from_datetime,
+)
 from inhabit.events.forgetting import Forgotten, forget_everything, forget_ids, forget_range
-from inhabit.events.offsets import offset_changes
+from inhabit.events.offsets import KNOWN, offset_changes
 from inhabit.exceptions import ConfigError, EventError
 
 if TYPE_CHECKING:
@@ -109,10 +115,7 @@ class EventLog:
             If the event cannot be stored, or `id` stands for another event.
         """
         if recorded_at is None:
-            recorded_at = datetime.now().astimezone()
-            if occurred_at is not None:
-                us_from_datetime(occurred_at, "occurred_at")  # refuses what names no instant
-                recorded_at = max(recorded_at, occurred_at, key=us_from_datetime)
+            recorded_at = recording_time(datetime.now().astimezone(), occurred_at)
         event = Event(
             kind=kind,
             occurred_at=recorded_at if occurred_at is None else occurred_at,
@@ -536,8 +539,8 @@ class EventLog:
 # --- SQL ---------------------------------------------------------------------
 
 # The first event of each kind, by index; then the first of those and of the decisions.
-_BEGINNING: Final = """
-WITH RECURSIVE firsts AS (
+_BEGINNING: Final = f"""
+WITH RECURSIVE {KNOWN}, firsts AS (
   SELECT (
     SELECT id FROM events WHERE subject = s.id AND kind = k.id
     -- What is recorded by then has occurred by then: where to end in the index.
@@ -547,21 +550,16 @@ WITH RECURSIVE firsts AS (
   FROM subjects s CROSS JOIN kinds k WHERE s.name = :subject
 ), decided AS (
   SELECT at_us FROM decisions WHERE subject = :subject AND at_us < :before ORDER BY at_us LIMIT 1
-), offsets(utc_offset_s) AS (
-  SELECT min(utc_offset_s) FROM events
-  UNION ALL
-  SELECT (SELECT min(e.utc_offset_s) FROM events e WHERE e.utc_offset_s > offsets.utc_offset_s)
-  FROM offsets WHERE offsets.utc_offset_s IS NOT NULL
 ), told(at_us) AS (
-  SELECT min((SELECT min(recorded_at_us) FROM events e WHERE e.utc_offset_s = o.utc_offset_s))
-  FROM offsets o
+  SELECT min((SELECT min(recorded_at_us) FROM events e WHERE e.utc_offset_s = k.utc_offset_s))
+  FROM known k
 )
 SELECT occurred_at_us, recorded_at_us FROM firsts CROSS JOIN events USING (id)
 UNION ALL
 SELECT max(decided.at_us, told.at_us), max(decided.at_us, told.at_us) FROM decided CROSS JOIN told
 WHERE told.at_us < :before
 ORDER BY 1, 2 LIMIT 1
-"""
+"""  # noqa: S608 - of constants
 
 
 @cache

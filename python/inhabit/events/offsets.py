@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ENDS: Final = """
-WITH RECURSIVE known(utc_offset_s) AS (
+KNOWN: Final = """
+known(utc_offset_s) AS (
   SELECT min(utc_offset_s) FROM events
   UNION ALL
   SELECT (SELECT min(e.utc_offset_s) FROM events e WHERE e.utc_offset_s > known.utc_offset_s)
   FROM known WHERE known.utc_offset_s IS NOT NULL
 )
+"""
+"""A recursive table of the offsets of a log and NULL, by one look-up each."""
+
+_ENDS: Final = f"""
+WITH RECURSIVE {KNOWN}
 SELECT utc_offset_s, recorded_at_us, occurred_at_us, id
 FROM known CROSS JOIN events USING (utc_offset_s)
 WHERE id = (
@@ -26,7 +31,7 @@ WHERE id = (
   WHERE e.utc_offset_s = known.utc_offset_s AND e.recorded_at_us < ?
   ORDER BY e.recorded_at_us DESC, e.occurred_at_us DESC, e.id DESC LIMIT 1
 )
-"""
+"""  # noqa: S608 - of constants
 _LAST_BEFORE: Final = """
 SELECT recorded_at_us, occurred_at_us, id FROM events
 WHERE utc_offset_s = ? AND (recorded_at_us, occurred_at_us, id) < (?, ?, ?)
