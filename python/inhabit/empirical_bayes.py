@@ -63,9 +63,10 @@ class PriorConfig:
     stages : tuple of (epochs, learning_rate)
         The network's training with Adam, one stage after the other.
     batch_size : int
-    pull : float
+    pulls : tuple of float
         How strongly the network is pulled to zero, or to the network of the prior that is refined:
-        the precision of its weights, divided by the number of samples in the loss.
+        the precision of its weights, divided by the number of samples in the loss. Where a prior is
+        refined, evidence decides between several; else the first is taken.
     unseen : tuple of str
         Features that the network is not to see: those that tell one group of people from another
         more than one moment from another. By default the rate that rests on the fewest windows.
@@ -88,7 +89,7 @@ class PriorConfig:
     rounds: int = 15
     stages: tuple[tuple[int, float], ...] = ((40, 0.01), (20, 0.003), (20, 0.001))
     batch_size: int = 64
-    pull: float = 1.0
+    pulls: tuple[float, ...] = (1.0, 10.0)
     unseen: tuple[str, ...] = (same_kind_of_day_rate.name,)
     steps: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     judges: int = 10
@@ -100,6 +101,8 @@ class PriorConfig:
         """Refuse steps that lead beyond, and no rounds at all."""
         if not self.steps or not all(0 <= step <= 1 for step in self.steps):
             raise ConfigError(f"steps: expected numbers from 0 to 1, got {self.steps}")
+        if not self.pulls or not all(pull >= 0 for pull in self.pulls):
+            raise ConfigError(f"pulls: expected numbers of at least 0, got {self.pulls}")
         if self.rounds < 1:
             raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
 
@@ -109,7 +112,7 @@ GENERAL: Final = PriorConfig(
     rounds=3,
     stages=((20, 0.01), (10, 0.003), (10, 0.001)),
     batch_size=256,
-    pull=100,
+    pulls=(100.0,),
     unseen=(hour_of_day.name, same_kind_of_day_rate.name),
 )
 """For a prior for kinds of habit that it has not seen, such as the built-in one.
@@ -207,31 +210,36 @@ class _Learner:
     def learn(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
         """Return what people say."""
         self.watch.total += self._advances(groups)
-        return self._learn(people, groups)
+        return self._learn(people, groups, self.config.pulls[0])
 
     def refine(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
         """Return the start, moved towards what people say as far as it helps to predict others.
 
-        The steps are weighed by Bayes' rule: by the probability that each gave to the outcomes of
-        those who had no part in it, in the order in which they were predicted. A person's first
-        outcomes do not count, as in every score.
+        Pulls and steps are weighed by Bayes' rule: by the probability that each gave to the
+        outcomes of those who had no part in it, in the order in which they were predicted. A
+        person's first outcomes do not count, as in every score. The likeliest pull is taken,
+        because networks that were pulled differently cannot be averaged; and the average step.
         """
         folds = [
             (_pick(people, inside), _pick(people, outside), _pick(groups, outside))
             for inside, outside in _folds(groups, self.config.judges, self.config.seed)
         ]
+        pulls = self.config.pulls if self.config.networks else self.config.pulls[:1]
         self.watch.total += self._advances(groups)
-        self.watch.total += sum(self._advances(theirs) for _, _, theirs in folds)
+        self.watch.total += len(pulls) * sum(self._advances(theirs) for _, _, theirs in folds)
 
         steps = np.array(self.config.steps)
-        weights = np.full(len(steps), 1 / len(steps))
+        weights = np.full(len(pulls) * len(steps), 1 / (len(pulls) * len(steps)))
         for own, others, theirs in folds:
-            learnt = self._learn(others, theirs)
-            likelihood = [self._likelihood(own, self._towards(learnt, step)) for step in steps]
-            for given in np.column_stack(likelihood):
+            learnt = [self._learn(others, theirs, pull) for pull in pulls]
+            tried = [self._towards(prior, step) for prior in learnt for step in steps]
+            for given in np.column_stack([self._likelihood(own, prior) for prior in tried]):
                 weights = weights * given
                 weights /= _sum(weights)
-        return self._towards(self._learn(people, groups), float(_sum(weights * steps)))
+        of_pull = weights.reshape(len(pulls), len(steps))
+        likeliest = int(np.argmax(_sum(of_pull.T)))
+        step = _sum(of_pull[likeliest] * steps) / _sum(of_pull[likeliest])
+        return self._towards(self._learn(people, groups, pulls[likeliest]), float(step))
 
     def _advances(self, groups: Sequence[Hashable]) -> int:
         """Return how often the watch advances in `_learn`."""
@@ -243,9 +251,9 @@ class _Learner:
         config = self.config
         return _folds(groups, config.folds, config.seed) if config.networks else []
 
-    def _learn(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
+    def _learn(self, people: Sequence[Samples], groups: Sequence[Hashable], pull: float) -> Prior:
         fits = [
-            _Fold(_pick(people, inside), self._network(_pick(people, outside)))
+            _Fold(_pick(people, inside), self._network(_pick(people, outside), pull))
             for inside, outside in self._folds(groups)
         ]
         mean, variance, experts = _expectation_maximisation(
@@ -256,11 +264,11 @@ class _Learner:
             workers=self.workers,
             watch=self.watch,
         )
-        network = self._network(people) if self.config.networks else None
+        network = self._network(people, pull) if self.config.networks else None
         return Prior(self.shape, network=network, mean=mean, variance=variance, experts=experts)
 
-    def _network(self, people: Sequence[Samples]) -> NDArray[np.float32]:
-        network = _network(people, self.general, self.config)
+    def _network(self, people: Sequence[Samples], pull: float) -> NDArray[np.float32]:
+        network = _network(people, self.general, self.config, pull)
         self.watch.advance()
         return network
 
@@ -372,7 +380,9 @@ def _sum(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 # -- the network --
 
 
-def _network(people: Sequence[Samples], general: Prior, config: PriorConfig) -> NDArray[np.float32]:
+def _network(
+    people: Sequence[Samples], general: Prior, config: PriorConfig, pull: float
+) -> NDArray[np.float32]:
     """Return the parameters of a network trained on all labelled samples of some people.
 
     A person with n samples weighs as the square root of n.
@@ -394,7 +404,7 @@ def _network(people: Sequence[Samples], general: Prior, config: PriorConfig) -> 
             learning_rate=learning_rate,
             epochs=epochs,
             batch_size=config.batch_size,
-            l2=config.pull / len(y),
+            l2=pull / len(y),
             anchor=general.network,
             seed=config.seed,
         )

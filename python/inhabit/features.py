@@ -374,6 +374,14 @@ class AsOf:
         positive, known = count(which & self._history.answers)
         return positive, known
 
+    @property
+    def lapse(self) -> NDArray[np.int64]:
+        """How many windows were closed since the last that is known to be positive, shape (n,).
+
+        Or since the subject began, at most `HISTORY`; whether their labels are known or not.
+        """
+        return self._history.lapse
+
     @cached_property
     def evidence(self) -> Evidence:
         """What is known about the windows of the schedule, and since when."""
@@ -410,7 +418,9 @@ class AsOf:
         answers = past[:2] <= np.arange(len(self), dtype=np.int32)[:, None]
         answers &= (closed - begun)[:, None] >= _LAGS
         answers[0] &= answers[1]
-        return _History(answers, *past[2:]).compressed()
+        since_begun = np.clip(closed - begun, 0, HISTORY)
+        lapse = np.where(answers[0].any(axis=1), answers[0].argmax(axis=1), since_begun)
+        return _History(lapse, answers, *past[2:]).compressed()
 
     # -- other events, about the target's subject or none --
 
@@ -476,9 +486,11 @@ class AsOf:
 class _History(NamedTuple):
     """The windows closed before each moment, the latest first.
 
-    `answers` are which labels are positive and which there are, shape (2, n, HISTORY).
+    `lapse` counts those since the last positive one; `answers` are which labels are positive and
+    which there are, shape (2, n, HISTORY).
     """
 
+    lapse: NDArray[np.int64]
     answers: NDArray[np.bool_]
     slot: NDArray[np.int32]
     day: NDArray[np.int32]
@@ -490,8 +502,9 @@ class _History(NamedTuple):
             return self
         order = np.argsort(~known, axis=1, kind="stable")
         answers = np.take_along_axis(self.answers, order[None], axis=2)
-        slot, day = (np.take_along_axis(column, order, axis=1) for column in self[1:])
-        return _History(answers, slot, day)
+        slot = np.take_along_axis(self.slot, order, axis=1)
+        day = np.take_along_axis(self.day, order, axis=1)
+        return _History(self.lapse, answers, slot, day)
 
 
 _LAGS: Final = np.arange(1, HISTORY + 1)
@@ -770,18 +783,6 @@ def hour_of_day(asof: AsOf) -> NDArray[np.float64]:
     return asof.moments.time_of_day_us / US_PER_DAY
 
 
-_FADING: Final = decay(0.8, 48)
-_FADED: Final = np.append(0.0, np.add.accumulate(_FADING))  # the sum of the first n weights
-
-
-@feature(rate=True)
-def recent_rate(asof: AsOf) -> NDArray[np.float64]:
-    """``(sum 0.8^a y_a + 2 r) / (sum 0.8^a + 2)``: label `y_a` of age `a` < 48, long rate `r`."""
-    positive = weighted_sum(_FADING, asof.positive[:, : len(_FADING)])
-    weight: NDArray[np.float64] = _FADED[count(asof.known[:, : len(_FADING)])]
-    return (positive + 2 * asof.long_rate) / (weight + 2)
-
-
 @feature(rate=True)
 def same_slot_rate(asof: AsOf) -> NDArray[np.float64]:
     """``(s + 4 r) / (n + 4)``: `s` positive of `n` windows of the same slot, long rate `r`."""
@@ -808,6 +809,12 @@ def same_kind_of_day_rate(asof: AsOf) -> NDArray[np.float64]:
 def weekend(asof: AsOf) -> NDArray[np.float64]:
     """1 where the window opens on a Saturday or Sunday, else 0."""
     return asof.moments.window_weekend.astype(np.float64)
+
+
+@feature()
+def current_lapse(asof: AsOf) -> NDArray[np.float64]:
+    """``l / (l + 3)``: `l` windows in a row not positive or not known, up to the latest."""
+    return saturating(asof.lapse, 3)
 
 
 def _shrunk_rate(
@@ -932,11 +939,11 @@ DEFAULT_FEATURES: Final = FeatureSet(
         app_launches_today,
         reminders_opened_today,
         hour_of_day,
-        recent_rate,
         same_slot_rate,
         same_weekday_rate,
         same_kind_of_day_rate,
         weekend,
+        current_lapse,
     )
 )
 """The ten default features: the five of the seed's sketch and five chosen by ablation."""

@@ -183,14 +183,13 @@ def label(rows, target, moment):
 # --- features ----------------------------------------------------------------
 
 
-def history(rows, target, moments, now, decided_us=None):
-    """(label, window) of the last closed windows that have one, the latest first."""
+def closed_windows(rows, target, moments, now, decided_us=None):
+    """(label, window) of the last closed windows, the latest first."""
     known = [at for at, seen in begun(rows, target, decided_us) if seen < now.at_us]
     closed = [m for m in moments if matures_at(target, m) <= now.at_us]
     inside = [m for m in closed[-HISTORY:] if known and m.window_end_us > min(known)]
     told = told_by(rows, target, now.at_us)
-    labelled = [(label_at(told, target, m, now.at_us), m) for m in reversed(inside)]
-    return [(y, m) for y, m in labelled if y != -1]
+    return [(label_at(told, target, m, now.at_us), m) for m in reversed(inside)]
 
 
 def count_today(rows, target, kind, now):
@@ -204,18 +203,15 @@ def count_today(rows, target, kind, now):
 
 
 def default_features(rows, target, moments, now, decided_us=None):
-    past = history(rows, target, moments, now, decided_us)
+    closed = closed_windows(rows, target, moments, now, decided_us)
+    past = [(y, m) for y, m in closed if y != -1]
     labels = [y for y, _ in past]
     long_rate = (sum(labels) + 1) / (len(labels) + 2)
 
     streak = next((i for i, y in enumerate(labels) if y == 0), len(labels))
     month = [y for y, m in past if now.day - m.day <= 30]
 
-    weight, faded, total = 1.0, 0.0, 0.0
-    for y in labels[:48]:
-        faded += weight * y
-        total += weight
-        weight *= 0.8
+    lapse = next((i for i, (y, _) in enumerate(closed) if y == 1), len(closed))
 
     def shrunk(labels, strength, towards=long_rate):
         return (sum(labels) + strength * towards) / (len(labels) + strength)
@@ -233,10 +229,10 @@ def default_features(rows, target, moments, now, decided_us=None):
         (c := count_today(rows, target, "app_opened", now)) / (c + 3),
         (c := count_today(rows, target, "reminder_tapped", now)) / (c + 3),
         local_us % DAY_US / DAY_US,
-        (faded + 2 * long_rate) / (total + 2),
         of_slot,
         shrunk([y for y, m in past if (now.day - m.day) % 7 == 0], 6),
         shrunk([y for y, m in same_slot if is_weekend(m) == is_weekend(now)], 4, of_slot),
         float(is_weekend(now)),
+        lapse / (lapse + 3),
     ]
     return np.array(values, np.float64).astype(np.float32)

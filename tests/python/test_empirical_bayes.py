@@ -62,7 +62,7 @@ def test_refining_starts_from_the_prior_and_stays_there_with_great_caution(peopl
     general = train_prior(people, QUICK)
     others = [person(seed, weekday=0.3, weekend=0.9) for seed in range(50, 56)]
     start = priors.pack(general, DEFAULT_FEATURES)
-    near = train_prior(others, replace(QUICK, caution=1e9, pull=1e6), start=start)
+    near = train_prior(others, replace(QUICK, caution=1e9, pulls=(1e6,)), start=start)
     far = train_prior(others, replace(QUICK, caution=1), start=start)
     assert near.mean == pytest.approx(general.mean, abs=1e-6)
     assert np.abs(far.mean - general.mean).max() > 0.05
@@ -122,7 +122,7 @@ def test_a_network_ignores_what_it_is_not_to_see_and_what_never_varies(people):
     first = parameters[: priors.HIDDEN_LAYERS[0] * 10].reshape(-1, 10)
     for name in ("weekend", "app_launches_today", "hour_of_day"):  # the last is always 4:00
         assert not first[:, DEFAULT_FEATURES.names.index(name)].any(), name
-    assert first[:, DEFAULT_FEATURES.names.index("recent_rate")].all()
+    assert first[:, DEFAULT_FEATURES.names.index("current_lapse")].all()
 
 
 def test_wrong_input_is_refused(people):
@@ -182,7 +182,8 @@ def test_a_few_who_have_only_chance_in_common_are_hardly_followed():
     new = various(range(600, 640))
     for first in (300, 310, 320, 330):
         few = various(range(first, first + 4))
-        prior, followed = refined(few, general), refined(few, general, steps=(1.0,))
+        prior = refined(few, general)
+        followed = refined(few, general, pulls=(1.0,), steps=(1.0,))
         assert step_of(prior, general, followed) < 0.5
         assert log_loss(new, prior) < log_loss(new, followed) - 0.005
 
@@ -203,9 +204,9 @@ def test_steps_are_judged_on_people_who_took_no_part(people, general, monkeypatc
     learn, likelihood = learner._learn, learner._likelihood
     learnt, judges = [], []
 
-    def watched_learn(self, people, groups):
+    def watched_learn(self, people, groups, pull):
         learnt.append(people)
-        return learn(self, people, groups)
+        return learn(self, people, groups, pull)
 
     def watched_likelihood(self, people, prior):
         judges.append((people, learnt[-1]))
@@ -213,12 +214,12 @@ def test_steps_are_judged_on_people_who_took_no_part(people, general, monkeypatc
 
     monkeypatch.setattr(learner, "_learn", watched_learn)
     monkeypatch.setattr(learner, "_likelihood", watched_likelihood)
-    refined(people, general, steps=(0.0, 1.0))
+    refined(people, general, pulls=(1.0, 5.0, 25.0), steps=(0.0, 1.0))
     for own, others in judges:
         assert not {id(one) for one in own} & {id(one) for one in others}
         assert len(own) + len(others) == len(people)
     judged = [id(one) for own, _ in judges for one in own]
-    assert sorted(judged) == sorted(2 * [id(one) for one in people])  # once for each step
+    assert sorted(judged) == sorted(6 * [id(one) for one in people])  # each pull, each step
     assert len(learnt[-1]) == len(people)
 
 

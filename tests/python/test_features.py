@@ -280,8 +280,8 @@ def test_samples_travel_to_other_processes(copied):
     [
         DEFAULT_FEATURES + times_today("coffee", 2),
         FeatureSet(DEFAULT_FEATURES.features[::-1]),
-        FeatureSet((*DEFAULT_FEATURES.features[:9], Feature("weekend", np.ones, version=2))),
-        FeatureSet((*DEFAULT_FEATURES.features[:9], Feature("weekend", np.ones, rate=True))),
+        FeatureSet((*DEFAULT_FEATURES.features[:9], Feature("current_lapse", np.ones, version=2))),
+        FeatureSet((*DEFAULT_FEATURES.features[:9], Feature("current_lapse", np.ones, rate=True))),
     ],
 )
 def test_schema_hash_tells_sets_apart(changed):

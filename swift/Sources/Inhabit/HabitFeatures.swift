@@ -15,8 +15,6 @@ public struct HabitFeatures: Hashable, Sendable {
     public var remindersOpenedToday: Float
     /// Local time of day, in days since local midnight.
     public var hourOfDay: Float
-    /// `(Σ 0.8ᵃ yₐ + 2 r) / (Σ 0.8ᵃ + 2)`: label `yₐ` of age `a` below 48, long rate `r`.
-    public var recentRate: Float
     /// `(s + 4 r) / (n + 4)`: `s` positive of `n` windows of the same slot.
     public var sameSlotRate: Float
     /// `(s + 6 r) / (n + 6)`: `s` positive of `n` windows of the same weekday.
@@ -25,11 +23,13 @@ public struct HabitFeatures: Hashable, Sendable {
     public var sameKindOfDayRate: Float
     /// 1 where the window opens on a Saturday or Sunday, else 0.
     public var weekend: Float
+    /// `l / (l + 3)`: `l` windows in a row that were not positive, or not known, up to the latest.
+    public var currentLapse: Float
 
     /// The names, in the order of ``inputs``.
     public static let names = [
         "current_streak", "completion_rate_30d", "app_launches_today", "reminders_opened_today", "hour_of_day",
-        "recent_rate", "same_slot_rate", "same_weekday_rate", "same_kind_of_day_rate", "weekend",
+        "same_slot_rate", "same_weekday_rate", "same_kind_of_day_rate", "weekend", "current_lapse",
     ]
 
     /// SHA-256 of what a model that reads these features depends on: names, versions, kinds, parameters.
@@ -39,18 +39,18 @@ public struct HabitFeatures: Hashable, Sendable {
         {"features":[["current_streak",1,false,{}],["completion_rate_30d",1,true,{}],\
         ["app_launches_today",1,false,{"half_at":3,"kind":"app_opened"}],\
         ["reminders_opened_today",1,false,{"half_at":3,"kind":"reminder_tapped"}],\
-        ["hour_of_day",1,false,{}],["recent_rate",1,true,{}],["same_slot_rate",1,true,{}],\
-        ["same_weekday_rate",1,true,{}],["same_kind_of_day_rate",1,true,{}],["weekend",1,false,{}]],"history":128}
+        ["hour_of_day",1,false,{}],["same_slot_rate",1,true,{}],["same_weekday_rate",1,true,{}],\
+        ["same_kind_of_day_rate",1,true,{}],["weekend",1,false,{}],["current_lapse",1,false,{}]],"history":128}
         """
 
     /// Which of them estimate the target's probability; the model reads those as log odds. Bit 0 is the first.
-    static let rates: UInt64 = 0b01_1110_0010
+    static let rates: UInt64 = 0b00_1110_0010
 
     /// The ten numbers that the model reads.
     public var inputs: [Float] {
         [
-            currentStreak, completionRate30Days, appLaunchesToday, remindersOpenedToday, hourOfDay, recentRate,
-            sameSlotRate, sameWeekdayRate, sameKindOfDayRate, weekend,
+            currentStreak, completionRate30Days, appLaunchesToday, remindersOpenedToday, hourOfDay, sameSlotRate,
+            sameWeekdayRate, sameKindOfDayRate, weekend, currentLapse,
         ]
     }
 }
@@ -68,7 +68,6 @@ extension HabitFeatures {
         hourOfDay = Float(Double(moment.at.clockMicroseconds) / Double(microsecondsPerDay))
 
         let long = Tally(past) { _ in true }.rate(strength: 2, prior: 0.5)
-        recentRate = Float(Self.recentRate(past, long))
         let sameSlot = past.filter { $0.slot == moment.slot }
         let ofSlot = Tally(sameSlot) { _ in true }.rate(strength: 4, prior: long)
         sameSlotRate = Float(ofSlot)
@@ -76,16 +75,7 @@ extension HabitFeatures {
         let sameKindOfDay = Tally(sameSlot) { $0.isWeekend == moment.isWeekend }
         sameKindOfDayRate = Float(sameKindOfDay.rate(strength: 4, prior: ofSlot))
         weekend = moment.isWeekend ? 1 : 0
-    }
-
-    private static func recentRate(_ past: [AsOf.Past], _ long: Double) -> Double {
-        var (positive, known, weight) = (0.0, 0.0, 1.0)
-        for window in past.prefix(48) {
-            if window.isPositive { positive += weight }
-            known += weight
-            weight *= 0.8
-        }
-        return (positive + 2 * long) / (known + 2)
+        currentLapse = Float(saturating(asOf.lapse, halfAt: 3))
     }
 }
 

@@ -47,8 +47,11 @@ struct History {
         let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
         var past: [AsOf.Past] = []
-        for index in (max(begun, closed - Self.length)..<max(begun, closed)).reversed() {
+        var lapse: Int?
+        let within = max(begun, closed - Self.length)..<max(begun, closed)
+        for index in within.reversed() {
             let label = evidence[index].known(at: at)
+            if label == .positive, lapse == nil { lapse = within.upperBound - 1 - index }
             guard label != .unknown else { continue }
             past.append(
                 AsOf.Past(
@@ -56,7 +59,7 @@ struct History {
                     daysAgo: moment.day - windows[index].day, isWeekend: windows[index].isWeekend))
         }
         return AsOf(
-            moment: moment, past: past,
+            moment: moment, past: past, lapse: lapse ?? within.count,
             launchesToday: launches.count(since: moment.dayStart, visibleAt: at),
             tapsToday: taps.count(since: moment.dayStart, visibleAt: at))
     }
@@ -147,6 +150,8 @@ struct AsOf {
     let moment: Moment
     /// The latest first.
     let past: [Past]
+    /// How many windows were closed since the last that is known to be positive, or since the subject began.
+    let lapse: Int
     let launchesToday: Int
     let tapsToday: Int
 }
