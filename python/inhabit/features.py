@@ -376,9 +376,10 @@ class AsOf:
 
     @property
     def lapse(self) -> NDArray[np.int64]:
-        """How many windows were closed since the last that is known to be positive, shape (n,).
+        """How many windows were closed since the last positive one of the history, shape (n,).
 
-        Or since the subject began, at most `HISTORY`; whether their labels are known or not.
+        Those without a label count, too. Where none is positive, it is counted as if one had been
+        just before the first label.
         """
         return self._history.lapse
 
@@ -418,8 +419,9 @@ class AsOf:
         answers = past[:2] <= np.arange(len(self), dtype=np.int32)[:, None]
         answers &= (closed - begun)[:, None] >= _LAGS
         answers[0] &= answers[1]
-        since_begun = np.clip(closed - begun, 0, HISTORY)
-        lapse = np.where(answers[0].any(axis=1), answers[0].argmax(axis=1), since_begun)
+        positive, known = answers
+        since_first = np.where(known.any(axis=1), HISTORY - known[:, ::-1].argmax(axis=1), 0)
+        lapse = np.where(positive.any(axis=1), positive.argmax(axis=1), since_first)
         return _History(lapse, answers, *past[2:]).compressed()
 
     # -- other events, about the target's subject or none --

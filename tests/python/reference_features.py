@@ -211,7 +211,8 @@ def default_features(rows, target, moments, now, decided_us=None):
     streak = next((i for i, y in enumerate(labels) if y == 0), len(labels))
     month = [y for y, m in past if now.day - m.day <= 30]
 
-    lapse = next((i for i, (y, _) in enumerate(closed) if y == 1), len(closed))
+    until_first = max((i + 1 for i, (y, _) in enumerate(closed) if y != -1), default=0)
+    lapse = next((i for i, (y, _) in enumerate(closed) if y == 1), until_first)
 
     def shrunk(labels, strength, towards=long_rate):
         return (sum(labels) + strength * towards) / (len(labels) + strength)

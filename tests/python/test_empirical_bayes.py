@@ -168,6 +168,28 @@ def test_people_who_are_alike_and_unlike_the_start_are_followed(general):
     assert step_of(prior, general, refined(others, general, steps=(1.0,))) > 0.9
 
 
+@pytest.mark.parametrize("first", [200, 400])
+def test_evidence_decides_how_strongly_the_network_is_pulled(general, first):
+    others, new = (
+        [person(seed, weekday=0.05, weekend=0.95) for seed in range(begin, begin + 24)]
+        for begin in (first, first + 100)
+    )
+
+    def pulled(*pulls):
+        return refined(others, general, pulls=pulls, stages=((40, 0.01),))
+
+    weak, strong, chosen = pulled(1.0), pulled(1e5), pulled(1e5, 1.0)
+    assert log_loss(new, weak) < log_loss(new, strong) - 0.005
+    for part, expected in zip(parts(chosen), parts(weak), strict=True):
+        assert part == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("pulls", [(), (-1.0,), (1.0, float("nan"))])
+def test_pulls_that_are_none_are_refused(pulls):
+    with pytest.raises(ConfigError, match="pulls: expected"):
+        PriorConfig(pulls=pulls)
+
+
 def various(seeds):
     """People each with another habit: what some have in common is chance."""
     habits = [np.random.default_rng(seed).uniform(0.05, 0.95, 2) for seed in seeds]

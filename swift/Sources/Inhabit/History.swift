@@ -47,19 +47,20 @@ struct History {
         let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
         var past: [AsOf.Past] = []
-        var lapse: Int?
+        var (lapse, isPositiveFound) = (0, false)
         let within = max(begun, closed - Self.length)..<max(begun, closed)
         for index in within.reversed() {
             let label = evidence[index].known(at: at)
-            if label == .positive, lapse == nil { lapse = within.upperBound - 1 - index }
             guard label != .unknown else { continue }
+            if !isPositiveFound { lapse = within.upperBound - index - (label == .positive ? 1 : 0) }
+            isPositiveFound = isPositiveFound || label == .positive
             past.append(
                 AsOf.Past(
                     isPositive: label == .positive, slot: windows[index].slot,
                     daysAgo: moment.day - windows[index].day, isWeekend: windows[index].isWeekend))
         }
         return AsOf(
-            moment: moment, past: past, lapse: lapse ?? within.count,
+            moment: moment, past: past, lapse: lapse,
             launchesToday: launches.count(since: moment.dayStart, visibleAt: at),
             tapsToday: taps.count(since: moment.dayStart, visibleAt: at))
     }
@@ -150,7 +151,7 @@ struct AsOf {
     let moment: Moment
     /// The latest first.
     let past: [Past]
-    /// How many windows were closed since the last that is known to be positive, or since the subject began.
+    /// How many windows were closed since the last positive one, or since one just before the first label.
     let lapse: Int
     let launchesToday: Int
     let tapsToday: Int
