@@ -504,9 +504,8 @@ class _History(NamedTuple):
             return self
         order = np.argsort(~known, axis=1, kind="stable")
         answers = np.take_along_axis(self.answers, order[None], axis=2)
-        slot = np.take_along_axis(self.slot, order, axis=1)
-        day = np.take_along_axis(self.day, order, axis=1)
-        return _History(self.lapse, answers, slot, day)
+        slot, day = (np.take_along_axis(column, order, axis=1) for column in (self.slot, self.day))
+        return self._replace(answers=answers, slot=slot, day=day)
 
 
 _LAGS: Final = np.arange(1, HISTORY + 1)

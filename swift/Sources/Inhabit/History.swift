@@ -47,20 +47,18 @@ struct History {
         let closed = evidence.partitionIndex { $0.maturesAt > at }
         let begun = windows.partitionIndex { $0.windowEnd > began }
         var past: [AsOf.Past] = []
-        var (lapse, isPositiveFound) = (0, false)
         let within = max(begun, closed - Self.length)..<max(begun, closed)
         for index in within.reversed() {
             let label = evidence[index].known(at: at)
             guard label != .unknown else { continue }
-            if !isPositiveFound { lapse = within.upperBound - index - (label == .positive ? 1 : 0) }
-            isPositiveFound = isPositiveFound || label == .positive
             past.append(
                 AsOf.Past(
                     isPositive: label == .positive, slot: windows[index].slot,
-                    daysAgo: moment.day - windows[index].day, isWeekend: windows[index].isWeekend))
+                    windowsAgo: within.upperBound - 1 - index, daysAgo: moment.day - windows[index].day,
+                    isWeekend: windows[index].isWeekend))
         }
         return AsOf(
-            moment: moment, past: past, lapse: lapse,
+            moment: moment, past: past,
             launchesToday: launches.count(since: moment.dayStart, visibleAt: at),
             tapsToday: taps.count(since: moment.dayStart, visibleAt: at))
     }
@@ -143,6 +141,8 @@ struct AsOf {
     struct Past {
         let isPositive: Bool
         let slot: Int
+        /// How many windows were closed since, with or without a label.
+        let windowsAgo: Int
         /// How many local days before the moment's it opened.
         let daysAgo: Int
         let isWeekend: Bool
@@ -151,10 +151,14 @@ struct AsOf {
     let moment: Moment
     /// The latest first.
     let past: [Past]
-    /// How many windows were closed since the last positive one, or since one just before the first label.
-    let lapse: Int
     let launchesToday: Int
     let tapsToday: Int
+
+    /// How many windows were closed since the last positive one, or since one just before the first label.
+    var lapse: Int {
+        if let positive = past.first(where: \.isPositive) { return positive.windowsAgo }
+        return past.last.map { $0.windowsAgo + 1 } ?? 0
+    }
 }
 
 extension UserEvent {
