@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "EXPERTS",
+    "MAX_MEMBERS",
     "Model",
     "ModelConfig",
     "Network",
@@ -366,6 +367,9 @@ EXPERTS: list[str]
 slot's rate, the rate after an outcome like the last one, the steady,
 the quick and the bold logistic model, the prior network, the personal network."""
 
+MAX_MEMBERS: int
+"""The most networks that a `Prior` has."""
+
 @final
 class ModelConfig:
     """How a `Model` is built; the same for everyone.
@@ -472,8 +476,10 @@ class Prior:
     ----------
     config : ModelConfig, optional
         What the prior is for: its inputs, rates and layers.
-    network : array_like of float32, shape (config.n_parameters,), optional
-        Parameters of the prior network.
+    network : array_like of float32, shape (members * config.n_parameters,), optional
+        Parameters of the prior network, or of up to `MAX_MEMBERS` networks one behind the other:
+        the prior says the average of their log odds. The personal network begins as the first, and
+        is pulled to it.
     mean, variance : sequence of float, shape (config.n_weights,), optional
         Of the weights of the logistic models. The default says "the rates are about right".
     experts : sequence of float, optional

@@ -3,8 +3,10 @@
 Each person's logistic weights are a draw from a Gaussian, whose mean and variance are estimated by
 expectation-maximisation; the prior network is trained on the samples of all people, who come with
 histories of all lengths; the initial weights of the experts are those under which the mixture would
-have predicted these people best. Where a prior is refined, how far to go from it is decided by
-evidence: by how well people were predicted who took no part.
+have predicted these people best. All of it depends a little on a seed, so that a prior is the
+average of several, whose networks stand side by side (Hansen & Salamon 1990). Where a prior is
+refined, how far to go from it is decided by evidence: by how well people were predicted who took no
+part.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 
 from inhabit._native import (
     EXPERTS,
+    MAX_MEMBERS,
     Model,
     ModelConfig,
     Network,
@@ -80,8 +83,11 @@ class PriorConfig:
         folds.
     networks : bool
         Whether to train a network; without, the prior is for models that have none.
+    members : int
+        Priors to be averaged, at most 16, each learnt with a seed of its own: of their networks it
+        is the log odds that are averaged.
     seed : int
-        Of initial weights, shuffling and folds.
+        Of initial weights, shuffling and folds; the members take this one and the next.
     """
 
     caution: float = 8.0
@@ -95,6 +101,7 @@ class PriorConfig:
     judges: int = 10
     folds: int = 4
     networks: bool = True
+    members: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -103,6 +110,8 @@ class PriorConfig:
             raise ConfigError(f"steps: expected numbers from 0 to 1, got {self.steps}")
         if not self.pulls or not all(pull >= 0 for pull in self.pulls):
             raise ConfigError(f"pulls: expected numbers of at least 0, got {self.pulls}")
+        if not 1 <= self.members <= MAX_MEMBERS:
+            raise ConfigError(f"members: expected 1 to {MAX_MEMBERS}, got {self.members}")
         if self.rounds < 1:
             raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
 
@@ -113,6 +122,7 @@ GENERAL: Final = PriorConfig(
     stages=((20, 0.01), (10, 0.003), (10, 0.001)),
     batch_size=256,
     pulls=(100.0,),
+    members=1,
     unseen=(hour_of_day.name, same_kind_of_day_rate.name),
 )
 """For a prior for kinds of habit that it has not seen, such as the built-in one.
@@ -209,8 +219,8 @@ class _Learner:
 
     def learn(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
         """Return what people say."""
-        self.watch.total += self._advances(groups)
-        return self._learn(people, groups, self.config.pulls[0])
+        self.watch.total += self._members * self._advances(groups)
+        return self._average(people, groups, self.config.pulls[0])
 
     def refine(self, people: Sequence[Samples], groups: Sequence[Hashable]) -> Prior:
         """Return the start, moved towards what people say as far as it helps to predict others.
@@ -225,7 +235,7 @@ class _Learner:
             for inside, outside in _folds(groups, self.config.judges, self.config.seed)
         ]
         pulls = self.config.pulls if self.config.networks else self.config.pulls[:1]
-        self.watch.total += self._advances(groups)
+        self.watch.total += self._members * self._advances(groups)
         self.watch.total += len(pulls) * sum(self._advances(theirs) for _, _, theirs in folds)
 
         steps = np.array(self.config.steps)
@@ -239,22 +249,47 @@ class _Learner:
         of_pull = weights.reshape(len(pulls), len(steps))
         likeliest = int(np.argmax(_sum(of_pull.T)))
         step = _sum(of_pull[likeliest] * steps) / _sum(of_pull[likeliest])
-        return self._towards(self._learn(people, groups, pulls[likeliest]), float(step))
+        return self._towards(self._average(people, groups, pulls[likeliest]), float(step))
+
+    @property
+    def _members(self) -> int:
+        """Return how many priors are averaged: without networks they would be the same."""
+        return self.config.members if self.config.networks else 1
 
     def _advances(self, groups: Sequence[Hashable]) -> int:
         """Return how often the watch advances in `_learn`."""
         networks = len(self._folds(groups)) + 1 if self.config.networks else 0
         return networks + self.config.rounds
 
-    def _folds(self, groups: Sequence[Hashable]) -> list[tuple[list[int], list[int]]]:
+    def _folds(
+        self, groups: Sequence[Hashable], member: int = 0
+    ) -> list[tuple[list[int], list[int]]]:
         """Return the folds for networks that have not seen a person."""
         config = self.config
-        return _folds(groups, config.folds, config.seed) if config.networks else []
+        return _folds(groups, config.folds, config.seed + member) if config.networks else []
 
-    def _learn(self, people: Sequence[Samples], groups: Sequence[Hashable], pull: float) -> Prior:
+    def _average(self, people: Sequence[Samples], groups: Sequence[Hashable], pull: float) -> Prior:
+        """Return the average of the priors that are learnt with one seed each."""
+        members = [self._learn(people, groups, pull, member) for member in range(self._members)]
+        networks = [prior.network for prior in members if prior.network is not None]
+        return Prior(
+            self.shape,
+            network=np.concatenate(networks) if networks else None,
+            mean=_mean([prior.mean for prior in members]),
+            variance=_mean([prior.variance for prior in members]),
+            experts=_mean([prior.experts for prior in members]),
+        )
+
+    def _learn(
+        self,
+        people: Sequence[Samples],
+        groups: Sequence[Hashable],
+        pull: float,
+        member: int = 0,
+    ) -> Prior:
         fits = [
-            _Fold(_pick(people, inside), self._network(_pick(people, outside), pull))
-            for inside, outside in self._folds(groups)
+            _Fold(_pick(people, inside), self._network(_pick(people, outside), pull, member))
+            for inside, outside in self._folds(groups, member)
         ]
         mean, variance, experts = _expectation_maximisation(
             fits or [_Fold(people, None)],
@@ -264,11 +299,16 @@ class _Learner:
             workers=self.workers,
             watch=self.watch,
         )
-        network = self._network(people, pull) if self.config.networks else None
+        network = self._network(people, pull, member) if self.config.networks else None
         return Prior(self.shape, network=network, mean=mean, variance=variance, experts=experts)
 
-    def _network(self, people: Sequence[Samples], pull: float) -> NDArray[np.float32]:
-        network = _network(people, self.general, self.config, pull)
+    def _network(self, people: Sequence[Samples], pull: float, member: int) -> NDArray[np.float32]:
+        start = self.general.network
+        if start is not None:
+            starts = start.reshape(-1, self.shape.n_parameters)
+            start = starts[member % len(starts)]
+        config = self.config
+        network = _network(people, start, config, pull=pull, seed=config.seed + member)
         self.watch.advance()
         return network
 
@@ -277,7 +317,8 @@ class _Learner:
         general, stay = self.general, 1 - step
         network = learnt.network
         if network is not None and general.network is not None:
-            network = (stay * general.network + step * network).astype(np.float32)
+            start = np.resize(general.network, network.shape)  # repeats its members, if too few
+            network = (stay * start + step * network).astype(np.float32)
         return Prior(
             self.shape,
             network=network,
@@ -377,15 +418,25 @@ def _sum(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.add.accumulate(rows, axis=0)[-1])
 
 
+def _mean(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return _sum(np.stack(rows)) / len(rows)
+
+
 # -- the network --
 
 
 def _network(
-    people: Sequence[Samples], general: Prior, config: PriorConfig, pull: float
+    people: Sequence[Samples],
+    start: NDArray[np.float32] | None,
+    config: PriorConfig,
+    *,
+    pull: float,
+    seed: int,
 ) -> NDArray[np.float32]:
     """Return the parameters of a network trained on all labelled samples of some people.
 
-    A person with n samples weighs as the square root of n.
+    It begins at `start`, and is pulled to it. A person with n samples weighs as the square root
+    of n.
     """
     feature_set = people[0].feature_set
     X, y, weight = _training_rows(people)
@@ -394,10 +445,8 @@ def _network(
     shape = model_config(feature_set)
     assert shape.layers is not None
     assert shape.hidden is not None
-    network = Network(shape.layers, hidden=shape.hidden, seed=config.seed)
-    network.parameters = (
-        _blinded(network.parameters, unseen) if general.network is None else general.network
-    )
+    network = Network(shape.layers, hidden=shape.hidden, seed=seed)
+    network.parameters = _blinded(network.parameters, unseen) if start is None else start
     for epochs, learning_rate in config.stages:
         training = TrainingConfig(
             optimizer="adam",
@@ -405,8 +454,8 @@ def _network(
             epochs=epochs,
             batch_size=config.batch_size,
             l2=pull / len(y),
-            anchor=general.network,
-            seed=config.seed,
+            anchor=start,
+            seed=seed,
         )
         train(network, X, y, training, sample_weight=weight)
     return network.parameters

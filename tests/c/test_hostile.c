@@ -303,16 +303,17 @@ static void try_inputs(void) {
 }
 
 int main(int argc, char **argv) {
-    bytes files[3];
+    bytes files[4];
     size_t round, accepted = 0, steps = 0;
     INSIST(argc == 2);
     files[0] = read_file(argv[1], "core.safetensors");
     files[1] = read_file(argv[1], "prior.safetensors");
     files[2] = read_file(argv[1], "generation.safetensors");
+    files[3] = read_file(argv[1], "ensemble.safetensors");
     try_pointers();
     try_inputs();
     for (round = 0; round < 10000; round++) {
-        bytes file = broken(files[below(3)]);
+        bytes file = broken(files[below(4)]);
         try_checkpoint(file);
         try_model(file, &accepted);
         try_training(&steps);
@@ -320,7 +321,7 @@ int main(int argc, char **argv) {
     }
     /* The test is not void: some damage is harmless (a number of the manifest, a parameter). */
     INSIST(accepted > 100 && steps > 1000);
-    for (round = 0; round < 3; round++) free(files[round].data);
+    for (round = 0; round < 4; round++) free(files[round].data);
     printf("C: 10,000 broken checkpoints and arguments: only statuses (%lu models, %lu trainings went on)\n",
            (unsigned long)accepted, (unsigned long)steps);
     return 0;

@@ -111,35 +111,52 @@ static void test_trainings(bytes core) {
     free(y);
 }
 
-static void test_models(bytes core, bytes prior, bytes generation) {
-    size_t n, rows, size, work_size, length, written, i;
+/* A model that started from `prior` and walked through the history in slices; `said` is what it served. */
+static uint64_t *walked(bytes core, bytes prior, const char *said, size_t *size) {
+    size_t n, rows, work_size, i;
     float *x = read_tensor(core, "history.x", INHABIT_F32, &n);
     uint32_t *wide_label = read_tensor(core, "history.label", INHABIT_U32, &rows);
     uint32_t *wide_slot = read_tensor(core, "history.slot", INHABIT_U32, &rows);
     uint32_t *learn_at = read_tensor(core, "history.learn_at", INHABIT_U32, &rows);
-    double *expected = read_tensor(core, "walk.probability", INHABIT_F64, &rows);
+    double *expected = read_tensor(core, said, INHABIT_F64, &rows);
     int8_t *label = allocate(rows);
-    uint8_t *slot = allocate(rows), *saved;
+    uint8_t *slot = allocate(rows);
     double *probability = allocate(rows * sizeof *probability);
     uint64_t *memory, *work;
-    char *manifest;
-    inhabit_prediction before, after;
     for (i = 0; i < rows; i++) {
         label[i] = (int8_t)((int)wide_label[i] - 1);
         slot[i] = (uint8_t)wide_slot[i];
     }
-    INSIST_STATUS(INHABIT_OK, inhabit_model_size(prior.data, prior.size, 0, &size));
-    memory = allocate(size);
-    INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, prior.data, prior.size, 0, 0));
-    INSIST_STATUS(INHABIT_OK, inhabit_model_walk_size(memory, size, rows, &work_size));
+    INSIST_STATUS(INHABIT_OK, inhabit_model_size(prior.data, prior.size, 0, size));
+    memory = allocate(*size);
+    INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, *size, prior.data, prior.size, 0, 0));
+    INSIST_STATUS(INHABIT_OK, inhabit_model_walk_size(memory, *size, rows, &work_size));
     work = allocate(work_size);
     for (i = 0; i < rows; i += 33) {
         size_t to = i + 33 < rows ? i + 33 : rows;
-        INSIST_STATUS(INHABIT_OK, inhabit_model_walk(memory, size, x, label, slot, learn_at, rows, i,
+        INSIST_STATUS(INHABIT_OK, inhabit_model_walk(memory, *size, x, label, slot, learn_at, rows, i,
                                                      to, probability, work, work_size));
     }
     INSIST(memcmp(probability, expected, rows * sizeof *probability) == 0);
+    free(x);
+    free(wide_label);
+    free(wide_slot);
+    free(learn_at);
+    free(expected);
+    free(label);
+    free(slot);
+    free(probability);
+    free(work);
+    return memory;
+}
 
+static void test_models(bytes core, bytes prior, bytes generation) {
+    size_t n, size, length, written;
+    float *x = read_tensor(core, "history.x", INHABIT_F32, &n);
+    uint64_t *memory = walked(core, prior, "walk.probability", &size);
+    uint8_t *saved;
+    char *manifest;
+    inhabit_prediction before, after;
     INSIST_STATUS(INHABIT_OK, inhabit_checkpoint_manifest(generation.data, generation.size, NULL, 0,
                                                           &length));
     manifest = allocate(length);
@@ -159,31 +176,42 @@ static void test_models(bytes core, bytes prior, bytes generation) {
     INSIST(memcmp(&before, &after, sizeof before) == 0);
     INSIST(before.probability > 0.0 && before.probability < 1.0);
     free(x);
-    free(wide_label);
-    free(wide_slot);
-    free(learn_at);
-    free(expected);
-    free(label);
-    free(slot);
-    free(probability);
-    free(work);
     free(memory);
     free(manifest);
     free(saved);
 }
 
+/* A prior with three networks; what a model learnt from it needs as much memory as one that begins. */
+static void test_ensembles(bytes core, bytes ensemble) {
+    size_t size, written, again;
+    uint64_t *memory = walked(core, ensemble, "ensemble.probability", &size);
+    uint8_t *saved;
+    INSIST_STATUS(INHABIT_OK, inhabit_model_save(memory, size, "{}", 2, NULL, 0, &written));
+    saved = allocate(written);
+    INSIST_STATUS(INHABIT_OK, inhabit_model_save(memory, size, "{}", 2, saved, written, &written));
+    INSIST_STATUS(INHABIT_OK, inhabit_model_size(saved, written, 0, &again));
+    INSIST(again == size);
+    INSIST_STATUS(INHABIT_SPACE, inhabit_model_begin(memory, size - 8, saved, written, 0, 0));
+    INSIST_STATUS(INHABIT_OK, inhabit_model_begin(memory, size, saved, written, 0, 0));
+    free(memory);
+    free(saved);
+}
+
 int main(int argc, char **argv) {
-    bytes core, prior, generation;
+    bytes core, prior, ensemble, generation;
     INSIST(argc == 2);
     core = read_file(argv[1], "core.safetensors");
     prior = read_file(argv[1], "prior.safetensors");
+    ensemble = read_file(argv[1], "ensemble.safetensors");
     generation = read_file(argv[1], "generation.safetensors");
     test_status_messages();
     test_networks(core);
     test_trainings(core);
     test_models(core, prior, generation);
+    test_ensembles(core, ensemble);
     free(core.data);
     free(prior.data);
+    free(ensemble.data);
     free(generation.data);
     puts("C: golden vectors pass");
     return 0;

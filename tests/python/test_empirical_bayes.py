@@ -112,14 +112,15 @@ def test_without_networks():
     config = replace(QUICK, networks=False)
     prior = train_prior([person(seed) for seed in range(4)], config)
     assert prior.network is None
+    assert same(prior, train_prior([person(seed) for seed in range(4)], replace(config, members=1)))
     walked = walk(person(9), prior, priors.model_config(DEFAULT_FEATURES, None))
     assert ((walked.probability > 0) & (walked.probability < 1)).all()
 
 
 def test_a_network_ignores_what_it_is_not_to_see_and_what_never_varies(people):
     config = replace(QUICK, unseen=("weekend",))
-    parameters = train_prior(people, config).network
-    first = parameters[: priors.HIDDEN_LAYERS[0] * 10].reshape(-1, 10)
+    members = members_of(train_prior(people, config))
+    first = members[:, : priors.HIDDEN_LAYERS[0] * 10].reshape(-1, 10)
     for name in ("weekend", "app_launches_today", "hour_of_day"):  # the last is always 4:00
         assert not first[:, DEFAULT_FEATURES.names.index(name)].any(), name
     assert first[:, DEFAULT_FEATURES.names.index("current_lapse")].all()
@@ -141,6 +142,9 @@ def test_wrong_input_is_refused(people):
             PriorConfig(steps=steps)
     with pytest.raises(ConfigError, match="rounds: expected at least 1, got 0"):
         PriorConfig(rounds=0)
+    for members in (0, 17):
+        with pytest.raises(ConfigError, match=f"members: expected 1 to 16, got {members}"):
+            PriorConfig(members=members)
 
 
 # --- how far to go ------------------------------------------------------------
@@ -190,6 +194,29 @@ def test_pulls_that_are_none_are_refused(pulls):
         PriorConfig(pulls=pulls)
 
 
+def members_of(prior):
+    """The networks of a prior, one in each row."""
+    return prior.network.reshape(-1, prior.config.n_parameters)
+
+
+def test_a_prior_is_the_average_of_priors_with_a_seed_each(people):
+    together = train_prior(people, replace(QUICK, members=3, seed=5))
+    each = [train_prior(people, replace(QUICK, members=1, seed=seed)) for seed in (5, 6, 7)]
+    assert np.array_equal(members_of(together), [prior.network for prior in each])
+    for part in ("mean", "variance", "experts"):
+        averaged = np.mean([getattr(prior, part) for prior in each], axis=0)
+        assert getattr(together, part) == pytest.approx(averaged, abs=1e-12)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (2, 3), (3, 2)])
+def test_a_refined_member_begins_at_a_member_of_the_start(people, before, after):
+    start = train_prior(people, replace(QUICK, members=before))
+    stayed = refined(people, start, members=after, steps=(0.0,))
+    assert np.array_equal(members_of(stayed), np.resize(members_of(start), (after, 321)))
+    held = refined(people, start, members=after, steps=(1.0,), pulls=(1e7,), batch_size=10**6)
+    assert held.network == pytest.approx(stayed.network, abs=0.05)
+
+
 def various(seeds):
     """People each with another habit: what some have in common is chance."""
     habits = [np.random.default_rng(seed).uniform(0.05, 0.95, 2) for seed in seeds]
@@ -200,12 +227,13 @@ def various(seeds):
 
 
 def test_a_few_who_have_only_chance_in_common_are_hardly_followed():
-    general = train_prior(various(range(500, 530)), replace(QUICK, rounds=8, caution=2))
+    one = {"members": 1}  # an average of several follows chance less
+    general = train_prior(various(range(500, 530)), replace(QUICK, rounds=8, caution=2, **one))
     new = various(range(600, 640))
     for first in (300, 310, 320, 330):
         few = various(range(first, first + 4))
-        prior = refined(few, general)
-        followed = refined(few, general, pulls=(1.0,), steps=(1.0,))
+        prior = refined(few, general, **one)
+        followed = refined(few, general, pulls=(1.0,), steps=(1.0,), **one)
         assert step_of(prior, general, followed) < 0.5
         assert log_loss(new, prior) < log_loss(new, followed) - 0.005
 
@@ -226,9 +254,9 @@ def test_steps_are_judged_on_people_who_took_no_part(people, general, monkeypatc
     learn, likelihood = learner._learn, learner._likelihood
     learnt, judges = [], []
 
-    def watched_learn(self, people, groups, pull):
+    def watched_learn(self, people, *others):
         learnt.append(people)
-        return learn(self, people, groups, pull)
+        return learn(self, people, *others)
 
     def watched_likelihood(self, people, prior):
         judges.append((people, learnt[-1]))
@@ -310,8 +338,9 @@ def test_a_prior_survives_its_file(people, tmp_path):
     assert same(priors.prior_for(again, DEFAULT_FEATURES), prior)
 
 
-def test_more_features_than_the_prior_knows_start_as_without_a_prior(people):
-    general = train_prior(people, QUICK)
+@pytest.mark.parametrize("members", [1, 3])
+def test_more_features_than_the_prior_knows_start_as_without_a_prior(people, members):
+    general = train_prior(people, replace(QUICK, members=members))
     wider = DEFAULT_FEATURES + times_today("coffee", 2)
     prior = priors.prior_for(priors.pack(general, DEFAULT_FEATURES), wider)
     blank = Prior(priors.model_config(wider))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inhabit._native import EXPERTS, Model, ModelConfig, Prior, walk_forward
@@ -311,6 +311,68 @@ def test_the_prior_network_is_an_expert_and_the_personal_one_begins_as_its_copy(
     assert said["prior"] == said["personal"] != said["rate"]
     assert (model.tensors()["model.champion"] == parameters).all()
     assert (model.tensors()["model.challenger"] == parameters).all()
+
+
+def network_parameters(*seeds):
+    networks = [np.random.default_rng(seed).normal(0, 1, SMALL.n_parameters) for seed in seeds]
+    return np.concatenate(networks).astype(np.float32)
+
+
+def prior_log_odds(parameters, x):
+    """What the expert says that the prior network is."""
+    p = Model(prior=Prior(SMALL, network=parameters)).experts(x)[EXPERTS.index("prior")]
+    return math.log(p / (1 - p))
+
+
+@given(
+    st.lists(st.integers(0, 99), min_size=1, max_size=16),
+    st.lists(st.floats(0, 1, width=32), min_size=N_INPUTS, max_size=N_INPUTS),
+)
+@settings(max_examples=50)
+def test_several_prior_networks_say_the_average_of_their_log_odds(seeds, x):
+    each = [prior_log_odds(network_parameters(seed), x) for seed in seeds]
+    assume(max(map(abs, each)) < 6.9)  # further out experts are clipped
+    together = prior_log_odds(network_parameters(*seeds), x)
+    assert together == pytest.approx(np.mean(each), abs=1e-5)
+
+
+@given(histories, st.sampled_from((2, 4, 8, 16)))  # by which a sum of equals divides exactly
+@settings(max_examples=20)
+def test_the_same_prior_network_several_times_is_that_network(columns, members):
+    one, many = (
+        walk_forward(**columns, prior=Prior(SMALL, network=network_parameters(*seeds)))
+        for seeds in ([1], [1] * members)
+    )
+    assert one.probability.tobytes() == many.probability.tobytes()
+    assert {**bytes_of(many.model), "prior.network": None} == {
+        **bytes_of(one.model),
+        "prior.network": None,
+    }
+
+
+def test_the_personal_network_begins_as_the_first_of_several_and_is_pulled_to_it():
+    held = ModelConfig(N_INPUTS, RATES, hidden_layers=(4,), pull=1e6)
+    prior = Prior(held, network=network_parameters(1, 2, 3))
+    model = Model(prior=prior)
+    assert (model.tensors()["model.champion"] == network_parameters(1)).all()
+    trained = walk_forward(**history(60), prior=prior).model.tensors()
+    assert trained["model.challenger"] == pytest.approx(network_parameters(1), abs=0.05)
+    assert (trained["prior.network"] == prior.network).all()
+    again = Model.from_tensors(trained)
+    assert bytes_of(again) == {name: tensor.tobytes() for name, tensor in trained.items()}
+
+
+def test_no_more_than_16_whole_networks_are_a_prior():
+    one = SMALL.n_parameters
+    assert repr(Prior(SMALL, network=network_parameters(*range(16)))).endswith("networks=16)")
+    for length in (0, one - 1, one + 1, 17 * one):
+        with pytest.raises(ShapeError, match=rf"network: expected shape \({one},\)"):
+            Prior(SMALL, network=np.zeros(length, np.float32))
+    with pytest.raises(ShapeError, match=r"network: expected shape"):
+        Prior(SMALL, network=np.zeros((2, one), np.float32))
+    tensors = Prior(SMALL, network=network_parameters(1, 2)).tensors()
+    with pytest.raises(ShapeError, match=r"prior\.network"):
+        Prior.from_tensors({**tensors, "prior.network": tensors["prior.network"][:-1]})
 
 
 # --- state -------------------------------------------------------------------------------------

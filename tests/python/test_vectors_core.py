@@ -17,7 +17,7 @@ def made() -> dict[str, bytes]:
     return make_core.files()
 
 
-@pytest.mark.parametrize("name", ["core", "prior", "generation"])
+@pytest.mark.parametrize("name", ["core", "prior", "ensemble", "generation"])
 def test_the_file_is_what_its_script_makes(made: dict[str, bytes], name: str) -> None:
     name = f"{name}.safetensors"
     assert made[name] == (make_core.FOLDER / name).read_bytes()

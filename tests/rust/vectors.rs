@@ -153,8 +153,8 @@ fn numbers_that_no_training_leads_to_are_refused() {
     assert!(Training::resume(&network, &config, &good, &memory).is_err());
 }
 
-/// A walk in slices, from a prior file; the file it saves.
-fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
+/// A walk in slices, from the prior file `name`; the file it saves.
+fn walked(name: &str, slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
     let vectors = Vectors::core();
     let (x, learn_at) = (vectors.f32("history.x"), vectors.u32("history.learn_at"));
     let label: Vec<_> = vectors.u32("history.label").iter().map(|l| *l as i8 - 1).collect();
@@ -162,10 +162,10 @@ fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
     let history = History { x: &x, label: &label, slot: &slot, learn_at: &learn_at };
     let n = label.len();
 
-    let stored = file("prior.safetensors");
+    let stored = file(name);
     let stored = Generation::open(&stored).unwrap();
     let config = *stored.config();
-    let mut prior_network = vec![0.0; config.n_parameters()];
+    let mut prior_network = vec![0.0; stored.members() * config.n_parameters()];
     let prior = stored.prior(&mut prior_network).unwrap();
     let mut state = vec![0.0; config.n_state()];
     let mut champion = vec![0.0; config.n_parameters()];
@@ -205,10 +205,25 @@ fn walked(slices: &[usize]) -> (Vec<f64>, Vec<u8>) {
 #[test]
 fn walks_in_any_slices_give_the_golden_generation() {
     for slices in [&[200][..], &[1, 2, 77, 77, 199, 200], &[0, 100, 200, 200]] {
-        let (probability, bytes) = walked(slices);
+        let (probability, bytes) = walked("prior.safetensors", slices);
         assert_eq!(probability, Vectors::core().f64("walk.probability"), "{slices:?}");
         assert_eq!(bytes, file("generation.safetensors"), "{slices:?}");
     }
+}
+
+#[test]
+fn walks_from_several_prior_networks_and_keeps_them() {
+    let (probability, bytes) = walked("ensemble.safetensors", &[77, 200]);
+    assert_eq!(probability, Vectors::core().f64("ensemble.probability"));
+    let (saved, prior) = (Generation::open(&bytes).unwrap(), file("ensemble.safetensors"));
+    let prior = Generation::open(&prior).unwrap();
+    assert_eq!((saved.members(), prior.members()), (3, 3));
+    let networks = [saved, prior].map(|generation| {
+        let mut network = vec![0.0; 3 * 321];
+        generation.prior(&mut network).unwrap();
+        network
+    });
+    assert_eq!(networks[0], networks[1]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Write core.safetensors, prior.safetensors and generation.safetensors: the bits of the core.
+"""Write core, prior, ensemble and generation.safetensors: the bits of the core.
 
 Run `python tests/vectors/make_core.py`; `make test` fails if a file differs from what this makes.
 The history (features and labels of an invented person's 200 days) is made only where there is no
@@ -105,11 +105,16 @@ def files() -> dict[str, bytes]:
     config = ModelConfig()
     prior = Prior(config, network=Network(LAYERS, config.hidden, seed=5).parameters)
     slot = tensors["history.slot"].astype(np.uint8)
-    walk = walk_forward(x, label, slot, tensors["history.learn_at"], config, prior)
+    columns = (x, label, slot, tensors["history.learn_at"])
+    walk = walk_forward(*columns, config, prior)
     tensors["walk.probability"] = walk.probability
+    members = [Network(LAYERS, config.hidden, seed=seed).parameters for seed in (6, 7, 8)]
+    ensemble = Prior(config, network=np.concatenate(members))
+    tensors["ensemble.probability"] = walk_forward(*columns, config, ensemble).probability
     return {
         "core.safetensors": Generation(tensors).data,
         "prior.safetensors": Generation(prior.tensors(), Manifest(seed=5)).data,
+        "ensemble.safetensors": Generation(ensemble.tensors(), Manifest(seed=6)).data,
         "generation.safetensors": Generation(
             walk.model.tensors(),
             Manifest(

@@ -255,14 +255,35 @@ def _checkpoints(library: Library, core: _Files) -> None:
 
 def _models(library: Library, core: _Files) -> tuple[int, str]:
     """Begin from a prior, train in slices, save; go on from the saved file."""
-    prior = _Files(library, "prior.safetensors")
+    _walked(library, core, "ensemble.safetensors", "ensemble.probability")
+    memory, size = _walked(library, core, "prior.safetensors", "walk.probability")
     expected = _Files(library, "generation.safetensors")
+    text = expected.manifest()
+    manifest = (library.allocate(text), len(text))
+    written = library.size("model_save", memory, size, *manifest, 0, 0)
+    out = library.allocate(written)
+    library.size("model_save", memory, size, *manifest, out, written)
+    _same(library.read(out, written), expected.content, "the generation")
+
+    again = library.allocate(size)
+    library.call("model_begin", again, size, expected.address, expected.size, 0, 0)
+    x = library.allocate(core.tensor("history.x", F32))
+    prediction = [library.allocate(152), library.allocate(152)]
+    for block, said_here in zip((memory, again), prediction, strict=True):
+        library.call("model_learn", block, size, x, 10, 0, 1)
+        instructions = library.cost("model_predict", block, size, x + 40, 10, 0, said_here)
+    _same(library.read(prediction[0], 152), library.read(prediction[1], 152), "a resumed model")
+    return instructions, hashlib.sha256(library.read(out, written)).hexdigest()
+
+
+def _walked(library: Library, core: _Files, start: str, said: str) -> tuple[int, int]:
+    """Walk a model in slices from the prior file `start`; return its memory and size."""
+    prior = _Files(library, start)
     label = bytes((b - 1) % 256 for b in core.tensor("history.label", U32)[::4])
     slot = core.tensor("history.slot", U32)[::4]
     rows = len(label)
-    x = library.allocate(core.tensor("history.x", F32))
     columns = (
-        x,
+        library.allocate(core.tensor("history.x", F32)),
         library.allocate(label),
         library.allocate(slot),
         library.allocate(core.tensor("history.learn_at", U32)),
@@ -278,24 +299,8 @@ def _models(library: Library, core: _Files) -> tuple[int, str]:
         end = min(start + 70, rows)
         model = (memory, size)
         library.call("model_walk", *model, *columns, start, end, probability, work, work_size)
-    said = core.tensor("walk.probability", F64)
-    _same(library.read(probability, 8 * rows), said, "probabilities of a walk")
-
-    text = expected.manifest()
-    manifest = (library.allocate(text), len(text))
-    written = library.size("model_save", memory, size, *manifest, 0, 0)
-    out = library.allocate(written)
-    library.size("model_save", memory, size, *manifest, out, written)
-    _same(library.read(out, written), expected.content, "the generation")
-
-    again = library.allocate(size)
-    library.call("model_begin", again, size, expected.address, expected.size, 0, 0)
-    prediction = [library.allocate(152), library.allocate(152)]
-    for block, said_here in zip((memory, again), prediction, strict=True):
-        library.call("model_learn", block, size, x, 10, 0, 1)
-        instructions = library.cost("model_predict", block, size, x + 40, 10, 0, said_here)
-    _same(library.read(prediction[0], 152), library.read(prediction[1], 152), "a resumed model")
-    return instructions, hashlib.sha256(library.read(out, written)).hexdigest()
+    _same(library.read(probability, 8 * rows), core.tensor(said, F64), f"a walk from {start}")
+    return memory, size
 
 
 def _same(actual: bytes, expected: bytes, what: str) -> None:

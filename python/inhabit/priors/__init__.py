@@ -196,8 +196,11 @@ def extended(
     wide_mean[weights], wide_variance[weights] = mean, variance
     if network is not None:
         n_units = HIDDEN_LAYERS[0]
-        first = np.zeros((n_units, len(feature_set)), np.float32)
         n_first = n_units * len(known)
-        first[:, known] = network[:n_first].reshape(n_units, len(known))
-        network = np.concatenate((first.ravel(), network[n_first:]))
+        n_rest = config.n_parameters - n_units * len(feature_set)
+        members = network.reshape(-1, n_first + n_rest)
+        first = np.zeros((len(members), n_units, len(feature_set)), np.float32)
+        first[:, :, known] = members[:, :n_first].reshape(-1, n_units, len(known))
+        wide = np.hstack((first.reshape(len(members), -1), members[:, n_first:]))
+        network = wide.ravel()
     return Prior(config, network=network, mean=wide_mean, variance=wide_variance, experts=experts)

@@ -211,7 +211,7 @@ inhabit_status inhabit_checkpoint_manifest(const uint8_t *bytes, size_t size, ch
 /* ------------------------------------------------------------------------------------------ models */
 
 /*
- * A model is what is served: a calibrated mixture of running rates, logistic models, a prior network
+ * A model is what is served: a calibrated mixture of running rates, logistic models, prior networks
  * and a personal network, for one person and one subject. It learns with every outcome.
  */
 

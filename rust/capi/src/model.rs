@@ -5,7 +5,7 @@ use core::{ffi::c_char, mem::size_of};
 use inhabit_core::{
     checkpoint::Fault,
     generation::{self, CONFIG_LEN, Generation, MAX_WEIGHTS},
-    model::{self, ModelConfig, N_EXPERTS, Outcome, Scratch},
+    model::{self, MAX_MEMBERS, ModelConfig, N_EXPERTS, Outcome, Scratch},
     training,
     walk_forward::{self as walk, Forecasts, History, Workspace},
 };
@@ -41,8 +41,8 @@ pub struct Prediction {
 #[derive(Clone, Copy)]
 struct Header {
     seal: u64,
-    /// Not 0: there is a prior network.
-    has_network: u64,
+    /// How many networks the prior has.
+    members: u64,
     config: [f64; CONFIG_LEN],
     mean: [f64; MAX_WEIGHTS],
     variance: [f64; MAX_WEIGHTS],
@@ -65,17 +65,19 @@ impl Header {
 struct Sizes {
     state: usize,
     parameters: usize,
+    prior: usize,
     total: usize,
 }
 
 impl Sizes {
-    /// `config` is checked, which bounds every number here.
-    fn new(config: &ModelConfig) -> Self {
+    /// `config` and `members` are checked, which bounds every number here.
+    fn new(config: &ModelConfig, members: usize) -> Self {
         let (state, parameters) = (config.n_state(), config.n_parameters());
-        let bytes =
-            size_of::<Header>() + state * size_of::<f64>() + 3 * parameters * size_of::<f32>();
+        let prior = members * parameters;
+        let floats = 2 * parameters + prior;
+        let bytes = size_of::<Header>() + state * size_of::<f64>() + floats * size_of::<f32>();
         // Whole 8-byte words, so that blocks can stand one behind the other.
-        Self { state, parameters, total: bytes.next_multiple_of(8) }
+        Self { state, parameters, prior, total: bytes.next_multiple_of(8) }
     }
 }
 
@@ -95,8 +97,9 @@ impl Block<'_> {
         memory: *mut u64,
         size: usize,
         config: &ModelConfig,
+        members: usize,
     ) -> Result<Self, Status> {
-        let sizes = Sizes::new(config);
+        let sizes = Sizes::new(config, members);
         if size < sizes.total {
             return Err(Status::Space);
         }
@@ -112,7 +115,7 @@ impl Block<'_> {
                     champion: call.output(cursor.take(sizes.parameters), sizes.parameters)?,
                     challenger: call.output(cursor.take(sizes.parameters), sizes.parameters)?,
                 },
-                network: call.output(cursor.take(sizes.parameters), sizes.parameters)?,
+                network: call.output(cursor.take(sizes.prior), sizes.prior)?,
             })
         }
     }
@@ -130,10 +133,11 @@ unsafe fn with_model<R>(
     body: impl FnOnce(&mut model::Model<'_>) -> Result<R, Status>,
 ) -> Result<R, Status> {
     // SAFETY: passed on.
-    let config = unsafe { peek(memory, size) }?;
+    let (config, members) = unsafe { peek(memory, size) }?;
     // SAFETY: passed on.
-    let Block { header, network, memory } = unsafe { Block::new(call, memory, size, &config) }?;
-    let network = (header.has_network != 0).then_some(&*network);
+    let Block { header, network, memory } =
+        unsafe { Block::new(call, memory, size, &config, members) }?;
+    let network = (members > 0).then_some(&*network);
     let n = config.n_weights();
     let (mean, variance) = (&header.mean[..n], &header.variance[..n]);
     let prior = model::Prior::new(&config, network, mean, variance, &header.experts)
@@ -142,12 +146,12 @@ unsafe fn with_model<R>(
     body(&mut model)
 }
 
-/// The configuration of a model that was begun.
+/// The configuration of a model that was begun, and how many networks its prior has.
 ///
 /// # Safety
 ///
 /// `memory` is NULL or points to `size` initialised bytes that nobody writes during the call.
-unsafe fn peek(memory: *const u64, size: usize) -> Result<ModelConfig, Status> {
+unsafe fn peek(memory: *const u64, size: usize) -> Result<(ModelConfig, usize), Status> {
     if memory.is_null() {
         return Err(Status::Null);
     }
@@ -159,7 +163,11 @@ unsafe fn peek(memory: *const u64, size: usize) -> Result<ModelConfig, Status> {
     if header.seal != header.expected_seal() {
         return Err(Status::State);
     }
-    generation::decode_config(&header.config).map_err(|_| Status::State)
+    let config = generation::decode_config(&header.config).map_err(|_| Status::State)?;
+    match usize::try_from(header.members) {
+        Ok(members) if members <= MAX_MEMBERS => Ok((config, members)),
+        _ => Err(Status::State),
+    }
 }
 
 /// Where a model comes from: a checkpoint, or nothing but the number and kind of its inputs.
@@ -192,6 +200,13 @@ impl Source<'_> {
             Self::Uninformed(config) => config,
         }
     }
+
+    const fn members(&self) -> usize {
+        match self {
+            Self::Stored(generation) => generation.members(),
+            Self::Uninformed(_) => 0,
+        }
+    }
 }
 
 /// How many bytes the memory of a model takes.
@@ -212,7 +227,7 @@ pub unsafe extern "C" fn inhabit_model_size(
         let (source, size) = unsafe {
             (Source::new(&mut call, checkpoint, checkpoint_size, inputs, 0)?, call.result(size)?)
         };
-        *size = Sizes::new(source.config()).total;
+        *size = Sizes::new(source.config(), source.members()).total;
         Ok(())
     })
 }
@@ -235,22 +250,22 @@ pub unsafe extern "C" fn inhabit_model_begin(
         let mut call: Call = Call::new();
         // SAFETY: the contract of the header.
         let source = unsafe { Source::new(&mut call, checkpoint, checkpoint_size, inputs, rates) }?;
-        let config = source.config();
+        let (config, members) = (source.config(), source.members());
         // SAFETY: the contract of the header.
-        let mut block = unsafe { Block::new(&mut call, memory, size, config) }?;
+        let mut block = unsafe { Block::new(&mut call, memory, size, config, members) }?;
         // Until all is well, the memory holds no model: this is the one function that may leave its
         // memory changed when it refuses, as the header says.
         block.header.seal = !block.header.expected_seal();
-        let has_network = matches!(&source, Source::Stored(stored) if stored.has_prior_network());
-        let network = if has_network { &mut *block.network } else { &mut [] };
         let (prior, is_resumed) = match &source {
-            Source::Stored(stored) => (stored.prior(network)?, stored.memory(&mut block.memory)?),
+            Source::Stored(stored) => {
+                (stored.prior(block.network)?, stored.memory(&mut block.memory)?)
+            }
             Source::Uninformed(config) => (model::Prior::uninformed(config), false),
         };
         let n = config.n_weights();
         let mut header = Header {
             seal: 0,
-            has_network: has_network.into(),
+            members: members as u64,
             config: generation::encode_config(config),
             mean: [0.0; MAX_WEIGHTS],
             variance: [0.0; MAX_WEIGHTS],
@@ -425,7 +440,7 @@ pub unsafe extern "C" fn inhabit_model_walk_size(
     answer(|| {
         let mut call: Call = Call::new();
         // SAFETY: the contract of the header.
-        let config = unsafe { peek(memory, size) }?;
+        let (config, _) = unsafe { peek(memory, size) }?;
         // SAFETY: the contract of the header; the model is only looked at, so nothing may be written to it.
         let (_, work_size) = unsafe { (call.input(memory, size / 8)?, call.result(work_size)?) };
         *work_size = WorkSizes::new(&config, rows)?.total;
@@ -455,7 +470,7 @@ pub unsafe extern "C" fn inhabit_model_walk(
 ) -> Status {
     answer(|| {
         // SAFETY: the contract of the header.
-        let config = unsafe { peek(memory, size) }?;
+        let (config, _) = unsafe { peek(memory, size) }?;
         let sizes = WorkSizes::new(&config, rows)?;
         if work_size < sizes.total {
             return Err(Status::Space);

@@ -3,7 +3,7 @@
 //! | tensor | type | holds |
 //! |---|---|---|
 //! | `model.config` | F64 | the [`ModelConfig`], see [`encode_config`] |
-//! | `prior.network` | F32 | parameters of the prior network; absent without one |
+//! | `prior.network` | F32 | parameters of the prior network, or of several one behind the other; absent without one |
 //! | `prior.mean`, `prior.variance` | F64 | of the logistic models' weights |
 //! | `prior.experts` | F64 | initial weights of the mixture |
 //! | `model.state` | F64 | everything that learns with each outcome |
@@ -221,6 +221,7 @@ pub fn with_tensors<R>(model: &Model<'_>, body: impl FnOnce(&[Tensor<'_>]) -> R)
 pub struct Generation<'a> {
     checkpoint: Checkpoint<'a>,
     config: ModelConfig,
+    members: usize,
 }
 
 impl<'a> Generation<'a> {
@@ -234,7 +235,11 @@ impl<'a> Generation<'a> {
         let mut numbers = [0.0; CONFIG_LEN];
         checkpoint.expect("model.config", Dtype::F64)?.copy_f64(&mut numbers)?;
         let config = decode_config(&numbers).map_err(|_| Fault::Value)?;
-        Ok(Self { checkpoint, config })
+        let members = match checkpoint.tensor("prior.network") {
+            None => 0,
+            Some(tensor) => config.members(tensor.len()).ok_or(Fault::Value)?,
+        };
+        Ok(Self { checkpoint, config, members })
     }
 
     /// How the model is built.
@@ -243,14 +248,14 @@ impl<'a> Generation<'a> {
         &self.config
     }
 
-    /// Whether there is a prior network.
+    /// How many networks the prior has: from 0 to [`MAX_MEMBERS`](crate::model::MAX_MEMBERS).
     #[must_use]
-    pub fn has_prior_network(&self) -> bool {
-        self.checkpoint.tensor("prior.network").is_some()
+    pub const fn members(&self) -> usize {
+        self.members
     }
 
-    /// The prior; `network` is memory for [`ModelConfig::n_parameters`] numbers, or empty without a
-    /// prior network.
+    /// The prior; `network` is memory for [`ModelConfig::n_parameters`] numbers for each of the
+    /// [`members`](Self::members).
     ///
     /// # Errors
     ///
@@ -264,7 +269,7 @@ impl<'a> Generation<'a> {
         read("prior.mean", &mut mean[..n])?;
         read("prior.variance", &mut variance[..n])?;
         read("prior.experts", &mut experts)?;
-        if self.has_prior_network() {
+        if self.members > 0 {
             self.checkpoint.expect("prior.network", Dtype::F32)?.copy_f32(network)?;
         }
         let network = Some(&*network).filter(|network| !network.is_empty());

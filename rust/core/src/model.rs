@@ -3,7 +3,7 @@
 //! ```text
 //! x, slot ─┬─► running rates ─────────────────────────┐
 //!          ├─► logistic models: steady, quick, bold ──┼─► mixture ─► calibration ─► probability
-//!          ├─► prior network ─────────────────────────┤
+//!          ├─► prior network, one or several ─────────┤
 //!          └─► personal network, past the gate ───────┘
 //! ```
 //!
@@ -45,6 +45,9 @@ pub const MAX_INPUTS: usize = logistic::MAX_WEIGHTS - N_OWN;
 
 /// The most units, input and output included, that a model's network can have.
 pub const MAX_NETWORK_UNITS: usize = 256;
+
+/// The most networks of a prior.
+pub const MAX_MEMBERS: usize = 16;
 
 /// The largest size of an input. Far beyond it the logistic models' covariances would drown in rounding.
 pub const LARGEST_INPUT: f32 = 1e12;
@@ -198,6 +201,22 @@ impl ModelConfig {
         self.network.as_ref().map_or(0, Network::n_parameters)
     }
 
+    /// How many networks one behind the other have `len` parameters, if that is 1 to [`MAX_MEMBERS`];
+    /// 0 of a model without networks.
+    #[must_use]
+    pub fn members(&self, len: usize) -> Option<usize> {
+        let Some(network) = &self.network else { return (len == 0).then_some(0) };
+        let one = network.n_parameters();
+        (1..=MAX_MEMBERS).find(|members| members * one == len)
+    }
+
+    /// Refuses parameters that are not those of one network or several.
+    fn check_members(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
+        let (expected, actual) = (self.n_parameters(), parameters.len());
+        let members = self.members(actual).map(drop);
+        members.ok_or(Error::Shape { argument, expected, actual })
+    }
+
     /// Refuses parameters of the networks that are not finite, or with which a sum might overflow.
     fn check_network(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
         let largest = check_finite(argument, parameters)?;
@@ -244,7 +263,8 @@ impl<'a> Prior<'a> {
     /// A prior that was trained on other people.
     ///
     /// # Shapes
-    /// `network`: the parameters, or none; `mean`, `variance`: [`ModelConfig::n_weights`], of the
+    /// `network`: the parameters, or none, or those of up to [`MAX_MEMBERS`] networks one behind the
+    /// other, whose log odds are averaged; `mean`, `variance`: [`ModelConfig::n_weights`], of the
     /// logistic models' weights; `experts`: [`N_EXPERTS`], the initial weights of the mixture (made to
     /// sum to 1 over the experts that there are).
     ///
@@ -263,15 +283,14 @@ impl<'a> Prior<'a> {
         check_len("variance", n, variance.len())?;
         check_len("experts", N_EXPERTS, experts.len())?;
         if let Some(parameters) = network {
-            let expected = config.n_parameters();
-            check_len("network", expected, parameters.len())?;
+            config.check_members("network", parameters)?;
             config.check_network("network", parameters)?;
         }
         require_all("mean", "weights between -100 and 100", mean, -100.0..=100.0)?;
         require_all("variance", "variances between 0 and 100", variance, 0.0..=100.0)?;
         require_all("experts", "weights between 0 and 1", experts, 0.0..=1.0)?;
         let mut prior = Self::uninformed(config);
-        prior.network = network;
+        prior.network = network.filter(|parameters| !parameters.is_empty());
         prior.mean[..n].copy_from_slice(mean);
         prior.variance[..n].copy_from_slice(variance);
         prior.experts.copy_from_slice(experts);
@@ -281,10 +300,15 @@ impl<'a> Prior<'a> {
         Ok(prior)
     }
 
-    /// The parameters of the network, if there is one.
+    /// The parameters of the network, if there is one; of several, one behind the other.
     #[must_use]
     pub const fn network(&self) -> Option<&'a [f32]> {
         self.network
+    }
+
+    /// The parameters of the first network: where the personal one begins, and what it is pulled to.
+    fn anchor(&self, config: &ModelConfig) -> Option<&'a [f32]> {
+        self.network.map(|parameters| &parameters[..config.n_parameters()])
     }
 
     /// The initial weights of the mixture.
@@ -461,7 +485,7 @@ struct Seen<'z> {
     rates: Rates,
     /// What the networks see, then zeros.
     input: [f32; MAX_INPUTS],
-    /// The prior network's log odds.
+    /// The prior network's log odds; of several, their average.
     network: Option<f64>,
     /// The input of the logistic models.
     z: &'z [f64],
@@ -486,7 +510,7 @@ impl<'m> Model<'m> {
         calibration::reset(parts.calibration);
         gate::reset(parts.gate);
         let Some(network) = &config.network else { return Ok(model) };
-        match prior.network {
+        match prior.anchor(config) {
             Some(parameters) => model.memory.challenger.copy_from_slice(parameters),
             None => network.initialize(config.seed, model.memory.challenger)?,
         }
@@ -539,7 +563,7 @@ impl<'m> Model<'m> {
         check_len("champion", config.n_parameters(), memory.champion.len())?;
         check_len("challenger", config.n_parameters(), memory.challenger.len())?;
         if let Some(network) = prior.network {
-            check_len("prior", config.n_parameters(), network.len())?;
+            config.check_members("prior", network)?;
         }
         Ok(Self { config, prior, memory })
     }
@@ -683,7 +707,8 @@ impl<'m> Model<'m> {
         let mut training =
             Training::start(network, &config, &samples, self.memory.challenger, &mut memory)?;
         let mut go_on = |_: &training::Progress| core::ops::ControlFlow::Continue(());
-        training.run(&samples, self.prior.network, &mut memory, u64::MAX, &mut go_on)?;
+        let anchor = self.prior.anchor(self.config);
+        training.run(&samples, anchor, &mut memory, u64::MAX, &mut go_on)?;
         let trained = training.parameters(&memory);
         if self.config.check_network("challenger", trained).is_err() {
             return Err(Error::Diverged { epoch: training.epoch() });
@@ -822,6 +847,14 @@ impl<'m> Model<'m> {
         f64::from(z[0])
     }
 
+    /// The average of the log odds that the prior's networks give.
+    #[allow(clippy::cast_precision_loss)]
+    fn prior_says(&self, parameters: &[f32], input: &[f32]) -> f64 {
+        let members = parameters.chunks_exact(self.config.n_parameters());
+        let n = members.len() as f64;
+        members.fold(0.0, |sum, member| sum + self.network_says(member, input)) / n
+    }
+
     fn write_network_input(&self, x: &[f32], out: &mut [f32]) {
         for (i, (&x, out)) in x.iter().zip(out).enumerate() {
             #[allow(clippy::cast_possible_truncation)]
@@ -839,7 +872,7 @@ impl<'m> Model<'m> {
         if self.config.network.is_some() {
             self.write_network_input(x, &mut input);
         }
-        let network = self.prior.network.map(|parameters| self.network_says(parameters, &input));
+        let network = self.prior.network.map(|parameters| self.prior_says(parameters, &input));
         let overall = log_odds(rates.overall, LOGISTIC_CLIP);
         let relative = |rate| log_odds(rate, LOGISTIC_CLIP) - overall;
         z[0] = 1.0;

@@ -40,6 +40,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("EXPERTS", inhabit_core::model::EXPERTS.to_vec())?;
+        module.add("MAX_MEMBERS", inhabit_core::model::MAX_MEMBERS)?;
         crate::fast::add_predict(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

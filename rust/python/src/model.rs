@@ -185,7 +185,8 @@ impl Prior {
         let network = match network {
             None => None,
             Some(value) => {
-                Some(Floats::read("network", value)?.vector_of(config.n_parameters())?.into())
+                let floats = Floats::read("network", value)?;
+                Some(floats.vector_of(network_len(&config, floats.as_slice().len()))?.into())
             }
         };
         let mut prior = Self {
@@ -231,9 +232,12 @@ impl Prior {
             ShapeError::new_err(format!("model.config: expected {CONFIG_LEN} numbers"))
         })?;
         let config = decode_config(numbers).into_py()?;
-        let network = match tensors.contains("prior.network")? {
-            true => Some(tensor(tensors, "prior.network", config.n_parameters())?.into()),
-            false => None,
+        let network = match tensors.get_item("prior.network")? {
+            Some(value) => {
+                let length = network_len(&config, value.len().unwrap_or(0));
+                Some(tensor(tensors, "prior.network", length)?.into())
+            }
+            None => None,
         };
         let prior = Self {
             network,
@@ -247,8 +251,9 @@ impl Prior {
     }
 
     fn __repr__(&self) -> String {
-        let network = if self.network.is_some() { "with" } else { "without" };
-        format!("Prior(n_inputs={}, {network} a network)", self.config.n_inputs)
+        let parameters = self.network.as_deref().unwrap_or_default().len();
+        let members = self.config.members(parameters).unwrap_or(0);
+        format!("Prior(n_inputs={}, networks={members})", self.config.n_inputs)
     }
 }
 
@@ -274,6 +279,11 @@ impl Prior {
         let Self { config, network, mean, variance, experts } = self;
         core::Prior::new(config, network.as_deref(), mean, variance, experts).into_py()
     }
+}
+
+/// How many parameters a prior is to have that came with `len`: as many, if they are whole networks.
+fn network_len(config: &core::ModelConfig, len: usize) -> usize {
+    if config.members(len).is_some() { len } else { config.n_parameters() }
 }
 
 /// The memory of a model, owned.

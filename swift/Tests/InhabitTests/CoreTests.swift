@@ -92,6 +92,19 @@ final class CoreTests: XCTestCase {
         XCTAssertEqual(try model.generation(manifest: expected.manifest).bytes, expected.bytes)
     }
 
+    func testAModelWalksFromSeveralPriorNetworksAndKeepsThem() throws {
+        let core = try core()
+        let prior = try generation("ensemble.safetensors")
+        let columns = try columns(of: core)
+        var model = try Model(prior: prior)
+        let probability = try model.walk(columns, rows: 0..<columns.labels.count)
+        let bits = try core.float64("ensemble.probability").map(\.bitPattern)
+        XCTAssertEqual(probability.map(\.bitPattern), bits)
+        let saved = try model.generation(manifest: "{}")
+        XCTAssertEqual(try saved.float32("prior.network"), try prior.float32("prior.network"))
+        XCTAssertEqual(try Model(saved).generation(manifest: "{}"), saved)
+    }
+
     func testAModelGoesOnWhereItWasSaved() throws {
         let x = try rows(of: core())
         var model = try Model(generation("generation.safetensors"))
