@@ -268,8 +268,11 @@ def gains_on_noise(run: Run, studies: Sequence[Study], seed: int = 0) -> dict[st
     shuffled = [study.shuffled(seed) for study in studies]
     predictions = run.rivals(shuffled, "rivals, shuffled")
     cohorts = run.cohorts(shuffled, "shuffled")
-    shop = run.shop("inhabit, shuffled", len({study.task.folder for study in studies}))
-    predictions = add(predictions, product.unseen_habits(cohorts, shop))
+    shop = run.shop("inhabit, shuffled", product.n_priors(cohorts, N_FOLDS, times=1))
+    rows = product.unseen_habits(cohorts, shop)
+    walked = product.across_folds(cohorts, shop, N_FOLDS, networks=True)
+    rows["inhabit"] = product.probabilities(cohorts, walked)
+    predictions = add(predictions, rows)
     gains: dict[str, list[float]] = {}
     for study in shuffled:
         for name, measures in measure(study, predictions[study.name]).items():
@@ -371,7 +374,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 report.write_between_markers(options.readme, "ablation", text)
             return 0
         predictions = run.rivals(studies, "rivals")
-        shop = run.shop("inhabit", product.n_priors(cohorts, N_FOLDS))
+        n_priors = product.n_priors(cohorts, N_FOLDS, times=2) + 1  # and one for the checks
+        shop = run.shop("inhabit", n_priors)
         predictions = add(predictions, product.predictions(cohorts, shop, N_FOLDS))
         noise = gains_on_noise(run, studies)
         any_prior = product.general_prior(cohorts, shop, lambda c, s: c.fold_of(s) != 0)

@@ -322,10 +322,10 @@ def probabilities(
     }
 
 
-def n_priors(cohorts: Sequence[Cohort], n_folds: int) -> int:
-    """How many priors `predictions` trains, for a progress bar."""
+def n_priors(cohorts: Sequence[Cohort], n_folds: int, times: int) -> int:
+    """How many priors `unseen_habits` and so many times `across_folds` train, for a progress bar."""
     used = {(c.task.name, c.fold_of(s)) for c in cohorts for s in c.subjects}
-    return len({c.task.folder for c in cohorts}) + 2 * (n_folds + len(used))
+    return len({c.task.folder for c in cohorts}) + times * (n_folds + len(used))
 
 
 # --- Checks ------------------------------------------------------------------------------------
