@@ -323,7 +323,7 @@ def probabilities(
 
 
 def n_priors(cohorts: Sequence[Cohort], n_folds: int, times: int) -> int:
-    """How many priors `unseen_habits` and `across_folds`, so many times, train: for a progress bar."""
+    """How many priors `unseen_habits` and `across_folds`, so many times, train."""
     used = {(c.task.name, c.fold_of(s)) for c in cohorts for s in c.subjects}
     return len({c.task.folder for c in cohorts}) + times * (n_folds + len(used))
 
