@@ -87,7 +87,7 @@ class PriorConfig:
         Priors to be averaged, at most 16, each learnt with a seed of its own: of their networks it
         is the log odds that are averaged.
     seed : int
-        Of initial weights, shuffling and folds; the members take this one and the next.
+        Of initial weights, shuffling and folds; the members take this one and those after it.
     """
 
     caution: float = 8.0
@@ -228,7 +228,8 @@ class _Learner:
         Pulls and steps are weighed by Bayes' rule: by the probability that each gave to the
         outcomes of those who had no part in it, in the order in which they were predicted. A
         person's first outcomes do not count, as in every score. The likeliest pull is taken,
-        because networks that were pulled differently cannot be averaged; and the average step.
+        because the weights of networks that were pulled differently cannot be averaged; and the
+        average step.
         """
         folds = [
             (_pick(people, inside), _pick(people, outside), _pick(groups, outside))
