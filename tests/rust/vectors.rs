@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use inhabit_core::{
     Activation, Loss, Memory, Network, Optimizer, Samples, Status, Training, TrainingConfig,
-    checkpoint::{Checkpoint, Dtype},
+    checkpoint::{self, Checkpoint, Dtype, Elements, Fault, Tensor},
     generation::{self, Generation},
     model::{self, Model, ModelConfig, N_EXPERTS, Prior, Scratch},
     training,
@@ -224,6 +224,39 @@ fn walks_from_several_prior_networks_and_keeps_them() {
         network
     });
     assert_eq!(networks[0], networks[1]);
+}
+
+/// The fault of a file with the tensors of a prior, among them this `prior.network`.
+fn fault_of_networks(config: &ModelConfig, network: Elements<'_>) -> Option<Fault> {
+    let (prior, numbers) = (Prior::uninformed(config), generation::encode_config(config));
+    let tensors = [
+        Tensor { name: "model.config", elements: Elements::F64(&numbers) },
+        Tensor { name: "prior.experts", elements: Elements::F64(prior.experts()) },
+        Tensor { name: "prior.mean", elements: Elements::F64(prior.mean(config)) },
+        Tensor { name: "prior.network", elements: network },
+        Tensor { name: "prior.variance", elements: Elements::F64(prior.variance(config)) },
+    ];
+    let mut bytes = vec![0; checkpoint::len(&tensors, "{}").unwrap()];
+    checkpoint::write(&tensors, "{}", &mut bytes).unwrap();
+    Generation::open(&bytes).err()
+}
+
+#[test]
+fn a_file_with_other_than_whole_networks_lacks_the_tensor() {
+    let config = ModelConfig::new(10, 0b11).unwrap();
+    let without = ModelConfig { network: None, ..config };
+    for (members, fault) in
+        [(1, None), (16, None), (0, Some(Fault::Missing)), (17, Some(Fault::Missing))]
+    {
+        let numbers = vec![0.1; members * config.n_parameters()];
+        assert_eq!(fault_of_networks(&config, Elements::F32(&numbers)), fault, "{members}");
+    }
+    let numbers = vec![0.1; config.n_parameters() + 1];
+    assert_eq!(fault_of_networks(&config, Elements::F32(&numbers)), Some(Fault::Missing));
+    assert_eq!(fault_of_networks(&without, Elements::F32(&numbers)), Some(Fault::Missing));
+    let wide = vec![0.1; config.n_parameters()];
+    assert_eq!(fault_of_networks(&config, Elements::F64(&wide)), Some(Fault::Missing));
+    assert_eq!(fault_of_networks(&without, Elements::F64(&[])), Some(Fault::Missing));
 }
 
 #[test]

@@ -237,7 +237,10 @@ impl<'a> Generation<'a> {
         let config = decode_config(&numbers).map_err(|_| Fault::Value)?;
         let members = match checkpoint.tensor("prior.network") {
             None => 0,
-            Some(tensor) => config.members(tensor.len()).ok_or(Fault::Value)?,
+            Some(_) => {
+                let network = checkpoint.expect("prior.network", Dtype::F32)?;
+                config.members(network.len()).ok_or(Fault::Missing)?
+            }
         };
         Ok(Self { checkpoint, config, members })
     }
