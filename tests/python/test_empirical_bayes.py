@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inhabit import empirical_bayes, priors
-from inhabit._native import Prior
+from inhabit._native import ModelConfig, Prior
+from inhabit.checkpoints import Generation
 from inhabit.empirical_bayes import PriorConfig, train_prior
-from inhabit.exceptions import ConfigError
+from inhabit.exceptions import CheckpointError, ConfigError
 from inhabit.features import DEFAULT_FEATURES, feature, times_today
 from inhabit.population import walk, walk_many
 from walkers import person
@@ -352,6 +353,29 @@ def test_more_features_than_the_prior_knows_start_as_without_a_prior(people, mem
     plain, wide = person(3), person(3, feature_set=wider)
     column = walk(plain, general).experts[0] == walk(wide, prior).experts[0]
     assert column.all()
+
+
+@pytest.mark.parametrize(
+    ("hidden_layers", "hidden"),
+    [([15, 28], "relu"), ([4], "relu"), ([8, 16], "relu"), ([16, 8], "tanh")],
+)
+def test_a_prior_with_networks_of_other_layers_is_refused(hidden_layers, hidden):
+    """Also where the length alone does not tell: 10-15-28-1 is as long as two of 10-16-8-1."""
+    config = ModelConfig(hidden_layers=hidden_layers, hidden=hidden)
+    parameters = np.full(config.n_parameters, 0.1, np.float32)
+    packed = priors.pack(Prior(config, network=parameters), DEFAULT_FEATURES)
+    with pytest.raises(CheckpointError, match=r"prior: expected networks of .*16, 8, 1.*'relu'"):
+        priors.prior_for(packed, DEFAULT_FEATURES)
+    assert priors.prior_for(packed, DEFAULT_FEATURES, networks=False).network is None
+
+
+def test_a_prior_file_with_a_part_of_a_network_is_refused():
+    tensors = Prior(network=np.zeros(642, np.float32)).tensors()
+    packed = priors.pack(Prior(), DEFAULT_FEATURES)
+    for damaged in (tensors["prior.network"][:-1], tensors["prior.network"].astype(np.float64)):
+        file = Generation({**tensors, "prior.network": damaged}, packed.manifest)
+        with pytest.raises(CheckpointError, match=r"prior: prior\.network: expected"):
+            priors.prior_for(file, DEFAULT_FEATURES)
 
 
 def test_the_built_in_prior_is_for_the_default_features():
