@@ -375,6 +375,17 @@ def test_no_more_than_16_whole_networks_are_a_prior():
         Prior.from_tensors({**tensors, "prior.network": tensors["prior.network"][:-1]})
 
 
+def test_no_parameters_for_a_model_without_networks_are_no_network():
+    """A file would hold an empty tensor, which the C library drops: other bytes."""
+    without = ModelConfig(N_INPUTS, RATES, hidden_layers=None)
+    empty = np.zeros(0, np.float32)
+    tensors = {**Prior(without).tensors(), "prior.network": empty}
+    for prior in (Prior(without, network=empty), Prior.from_tensors(tensors)):
+        assert prior.network is None
+        assert prior.tensors().keys() == Prior(without).tensors().keys()
+        assert "prior.network" not in Model(prior=prior).tensors()
+
+
 # --- state -------------------------------------------------------------------------------------
 
 

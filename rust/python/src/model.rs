@@ -191,7 +191,7 @@ impl Prior {
         };
         let mut prior = Self {
             config,
-            network,
+            network: present(network),
             mean: mean.unwrap_or_else(|| base.mean(&config).to_vec()),
             variance: variance.unwrap_or_else(|| base.variance(&config).to_vec()),
             experts: experts.unwrap_or_else(|| base.experts().to_vec()),
@@ -240,7 +240,7 @@ impl Prior {
             None => None,
         };
         let prior = Self {
-            network,
+            network: present(network),
             mean: tensor(tensors, "prior.mean", config.n_weights())?,
             variance: tensor(tensors, "prior.variance", config.n_weights())?,
             experts: tensor(tensors, "prior.experts", N_EXPERTS)?,
@@ -279,6 +279,11 @@ impl Prior {
         let Self { config, network, mean, variance, experts } = self;
         core::Prior::new(config, network.as_deref(), mean, variance, experts).into_py()
     }
+}
+
+/// The parameters, if there are any: of a model without networks they may also come empty.
+fn present(network: Option<Box<[f32]>>) -> Option<Box<[f32]>> {
+    network.filter(|parameters| !parameters.is_empty())
 }
 
 /// How many parameters a prior is to have that came with `len`: as many, if they are whole networks.
