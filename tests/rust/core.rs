@@ -307,19 +307,26 @@ fn a_coalition_that_overflows_is_refused() {
 #[test]
 fn a_prior_of_another_network_is_refused() {
     let config = ModelConfig::new(10, 0).unwrap();
-    let smaller = ModelConfig { network: Some(problem(&[10, 4, 1], 1).network), ..config };
-    let prior = Prior::uninformed(&config);
-    let (mean, variance) = (prior.mean(&config), prior.variance(&config));
+    let of = |layers| ModelConfig { network: Some(problem(layers, 1).network), ..config };
+    is_refused(&config, &of(&[10, 4, 1]));
+    // As many parameters as two networks of `config` have.
+    is_refused(&of(&[10, 15, 28, 1]), &config);
+}
+
+/// Insists that a prior for `config` is no prior for `other`.
+fn is_refused(config: &ModelConfig, other: &ModelConfig) {
+    let prior = Prior::uninformed(config);
+    let (mean, variance) = (prior.mean(config), prior.variance(config));
     let parameters = vec![0.0; config.n_parameters()];
-    let prior = Prior::new(&config, Some(&parameters), mean, variance, prior.experts()).unwrap();
-    let (mut state, mut champion) = (vec![0.0; 9_999], vec![0.0; smaller.n_parameters()]);
+    let prior = Prior::new(config, Some(&parameters), mean, variance, prior.experts()).unwrap();
+    let (mut state, mut champion) = (vec![0.0; 9_999], vec![0.0; other.n_parameters()]);
     let mut challenger = champion.clone();
     let memory = model::Memory {
-        state: &mut state[..smaller.n_state()],
+        state: &mut state[..other.n_state()],
         champion: &mut champion,
         challenger: &mut challenger,
     };
-    let error = Model::new(&smaller, &prior, memory).unwrap_err();
+    let error = Model::new(other, &prior, memory).unwrap_err();
     assert!(matches!(error, Error::Shape { argument: "prior", .. }), "{error}");
 }
 

@@ -210,13 +210,6 @@ impl ModelConfig {
         (1..=MAX_MEMBERS).find(|members| members * one == len)
     }
 
-    /// Refuses parameters that are not those of one network or several.
-    fn check_members(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
-        let (expected, actual) = (self.n_parameters(), parameters.len());
-        let members = self.members(actual).map(drop);
-        members.ok_or(Error::Shape { argument, expected, actual })
-    }
-
     /// Refuses parameters of the networks that are not finite, or with which a sum might overflow.
     fn check_network(&self, argument: &'static str, parameters: &[f32]) -> Result<()> {
         let largest = check_finite(argument, parameters)?;
@@ -235,6 +228,8 @@ impl ModelConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct Prior<'a> {
     network: Option<&'a [f32]>,
+    /// How many networks that is.
+    members: usize,
     mean: [f64; logistic::MAX_WEIGHTS],
     variance: [f64; logistic::MAX_WEIGHTS],
     experts: [f64; N_EXPERTS],
@@ -257,7 +252,8 @@ impl<'a> Prior<'a> {
                 if config.is_rate(i) { (0.1, 0.25) } else { (0.0, 0.5) };
         }
         let experts = [0.07, 0.01, 0.01, 0.02, 0.08, 0.03, 0.02, 0.28, 0.46, 0.03, 0.12, 0.04];
-        Self { network: None, mean, variance, experts: normalised(experts, config, false) }
+        let experts = normalised(experts, config, false);
+        Self { network: None, members: 0, mean, variance, experts }
     }
 
     /// A prior that was trained on other people.
@@ -282,15 +278,19 @@ impl<'a> Prior<'a> {
         check_len("mean", n, mean.len())?;
         check_len("variance", n, variance.len())?;
         check_len("experts", N_EXPERTS, experts.len())?;
+        let mut members = 0;
         if let Some(parameters) = network {
-            config.check_members("network", parameters)?;
+            let (expected, actual) = (config.n_parameters(), parameters.len());
+            let shape = Error::Shape { argument: "network", expected, actual };
+            members = config.members(actual).ok_or(shape)?;
             config.check_network("network", parameters)?;
         }
         require_all("mean", "weights between -100 and 100", mean, -100.0..=100.0)?;
         require_all("variance", "variances between 0 and 100", variance, 0.0..=100.0)?;
         require_all("experts", "weights between 0 and 1", experts, 0.0..=1.0)?;
         let mut prior = Self::uninformed(config);
-        prior.network = network.filter(|parameters| !parameters.is_empty());
+        prior.network = network.filter(|_| members > 0);
+        prior.members = members;
         prior.mean[..n].copy_from_slice(mean);
         prior.variance[..n].copy_from_slice(variance);
         prior.experts.copy_from_slice(experts);
@@ -563,7 +563,7 @@ impl<'m> Model<'m> {
         check_len("champion", config.n_parameters(), memory.champion.len())?;
         check_len("challenger", config.n_parameters(), memory.challenger.len())?;
         if let Some(network) = prior.network {
-            config.check_members("prior", network)?;
+            check_len("prior", prior.members * config.n_parameters(), network.len())?;
         }
         Ok(Self { config, prior, memory })
     }
