@@ -134,40 +134,26 @@ def prior_for(generation: Generation, feature_set: FeatureSet, *, networks: bool
         A feature of the file is missing in the set, or is defined differently there; or its
         networks have other layers.
     """
-    tensors = generation.tensors
     known = columns(generation, feature_set)
-    return extended(
-        feature_set,
-        known,
-        mean=tensors["prior.mean"],
-        variance=tensors["prior.variance"],
-        experts=tensors["prior.experts"],
-        network=_network(generation, len(known)) if networks else None,
-        networks=networks,
-    )
-
-
-def _network(generation: Generation, n_inputs: int) -> NDArray[np.float32] | None:
-    """Return the parameters of a prior's networks, if it has any, with the layers that ours have.
-
-    Their number does not tell: one network of 10-15-28-1 has as many as two of 10-16-8-1.
-    """
-    if "prior.network" not in generation.tensors:
-        return None
     try:
         stored = Prior.from_tensors(cast("Any", dict(generation.tensors)))
     except (InhabitError, TypeError) as error:
         raise CheckpointError(f"prior: {error}") from error
-    found, expected = (stored.config.layers, stored.config.hidden), _layers(n_inputs)
-    if found != expected:
+    network = stored.network if networks else None
+    # The length does not tell: one network of 10-15-28-1 is as long as two of 10-16-8-1.
+    found = (stored.config.layers, stored.config.hidden)
+    expected = ([len(known), *HIDDEN_LAYERS, 1], model_config(feature_set).hidden)
+    if network is not None and found != expected:
         raise CheckpointError(f"prior: expected networks of {expected}, it was made for {found}")
-    return stored.network
-
-
-def _layers(n_inputs: int) -> tuple[list[int] | None, str | None]:
-    """Return the layers and the hidden activation of the networks of a model."""
-    config = ModelConfig(n_inputs, [], hidden_layers=list(HIDDEN_LAYERS))
-    return config.layers, config.hidden
+    return extended(
+        feature_set,
+        known,
+        mean=stored.mean,
+        variance=stored.variance,
+        experts=stored.experts,
+        network=network,
+        networks=networks,
+    )
 
 
 def columns(generation: Generation, feature_set: FeatureSet) -> list[int]:
