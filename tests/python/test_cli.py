@@ -282,8 +282,22 @@ def test_forgetting_asks_first(home):
     run("import", write_events(home / "events.csv"))
     run("forget", "--all", text="n\n", code=1)
     assert told("status")["events"] == 40
+    span = ("--since", "2026-01-05", "--until", "2026-01-10T12:00")
+    asked = run("forget", *span, text="n\n", code=1).stderr
+    assert "Forget meditate since 2026-01-05 00:00 until 2026-01-10 12:00?" in asked
     run("forget", "--all", text="y\n")
     run("status", code=2)
+
+
+def test_what_concerns_all_is_forgotten_without_a_habit(home):
+    """A log of app launches alone, or one of them; an empty subject is no other habit's."""
+    run("record", "app_opened", "-s", "")
+    first = told("record", "app_opened", "-s", "", "--value", "1")["id"]
+    assert told("forget", first, "--yes")["events"] == 1
+    assert told("forget", "--all", "--yes")["events"] == 1
+    run("record", "habit_completed", "-s", "meditate")
+    run("forget", "-s", "", "--since", "2026-01-01", "--yes", code=2)
+    assert told("status")["events"] == 1
 
 
 def test_what_concerns_all(home):
@@ -550,6 +564,8 @@ def test_priors_travel_as_files(home):
     (["forget"], 2, "what to forget"),
     (["forget", "-s", "x"], 2, "what to forget"),
     (["forget", "-s", "x", "--all"], 2, "--since 1970-01-01"),
+    (["forget", "-s", "", "--since", "2026-03-02"], 2, "by the IDs of its events"),
+    (["forget", "--all", "--yes"], 2, "no event about a subject yet"),
     (["forget", "-s", "x", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "not before"),
     (["export", "out.csv"], 1, "no events in"),
     (["export", "-", "--what", "backup"], 2, "name a FILE"),

@@ -250,14 +250,19 @@ def forget(
         raise click.UsageError(
             f"--all is of all subjects; to forget {subject}: --subject {subject} --since 1970-01-01"
         )
+    if subject == "" and not (ids or everything):
+        raise click.UsageError(
+            "what concerns all subjects is forgotten by the IDs of its events (inhabit export "
+            "writes them), or with --all"
+        )
     place = home or default_home()
-    if not subject and (everything or ids):  # any will do
-        subject = next(iter(Personalizer.subjects(place)), None)
+    if not subject and (everything or ids) and (place / "events.sqlite3").exists():
+        subject = next(iter(Personalizer.subjects(place)), "any")  # any will do
     with open_personalizer(place, subject) as me:
         if not yes:
-            what = (
-                "everything" if everything else (counted(len(ids), "event") if ids else me.subject)
-            )
+            what = f"{me.subject}{_span(since, until)}"
+            if everything or ids:
+                what = "everything" if everything else counted(len(ids), "event")
             click.confirm(f"Forget {what}? This cannot be undone.", abort=True, err=True)
         gone = me.forget(ids=ids or None, since=since, until=until, everything=everything)
         text = (
@@ -265,6 +270,12 @@ def forget(
             f"{counted(gone.decisions, 'decision')}"
         )
         emit(gone._asdict(), text, as_json=as_json)
+
+
+def _span(since: datetime | None, until: datetime | None) -> str:
+    """Word a range of time as it was given."""
+    ends = (("since", since), ("until", until))
+    return "".join(f" {word} {end:%Y-%m-%d %H:%M}" for word, end in ends if end is not None)
 
 
 @command("export", example="inhabit export meditate.csv --subject meditate")
