@@ -525,7 +525,11 @@ def test_priors_travel_as_files(home):
     """A prior learnt from some people serves in a replay of others and in a home."""
     write_events(home / "people.csv", users=("ada", "ben", "cleo"))
     write_events(home / "other.csv", users=("dora",), seed=2)
-    assert run("prior", "people.csv", "--out", "p.safetensors").stderr == ""
+    with (home / "people.csv").open("a") as file:  # of whom there is no label to learn from
+        file.write("eve,meditate,2026-01-05T09:00:00+01:00,app_opened,\n")
+    learnt = run("prior", "people.csv", "--out", "p.safetensors")
+    assert learnt.stderr == ""
+    assert learnt.stdout.startswith("learnt from 3 people and ")
     typed = run("prior", "people.csv", "--out", "typo.safetensors", "--target", "habit_complete")
     assert "there is no habit_complete in people.csv, only app_opened" in typed.stderr
     with_prior = told("replay", "other.csv", "--prior", "p.safetensors")
@@ -575,6 +579,10 @@ def test_priors_travel_as_files(home):
     (["prior", "events.csv", "--out", "no/where"], 1, "there is no folder no"),
     (["demo", "--days", "3"], 2, "14"),
     (["demo", "--events", "events.csv", "--user", "ben"], 1, "only ada"),
+    (["demo", "--events", "events.csv", "--git", "."], 2, "name one source: --events FILE"),
+    (["demo", "--subject", "run"], 2, "name one source: --events FILE"),
+    (["demo", "--prior", "events.csv"], 1, "inhabit prior --out"),
+    (["status", "-s", "x", "--home", "priorless"], 1, "prior: events.csv: the file is truncated"),
     (["nonsense"], 2, "No such command"),
     (["--nonsense"], 2, "No such option"),
     (["status", "-s", "x", "--home", "broken"], 1, "not TOML"),
@@ -588,6 +596,8 @@ def test_errors_are_one_line(home, arguments, code, said):
     (home / "broken" / "config.toml").write_text("= nonsense")
     (home / "misspelt").mkdir()
     (home / "misspelt" / "config.toml").write_text("tarket = 'walked'")
+    (home / "priorless").mkdir()
+    (home / "priorless" / "config.toml").write_text("prior = 'events.csv'")
     result = run(*arguments, code=code)
     assert said in result.stderr
     if code:
@@ -604,6 +614,15 @@ def test_bad_rows_are_told(home):
     result = run("import", file)
     assert "line 42" in result.stderr
     assert result.stdout == "40 new events, 0 known already, 1 bad row left out\n"
+
+
+def test_many_bad_rows_are_counted(home):
+    """The first five are told; --json of the import, and of nothing else, lists all of them."""
+    file = write_events(home / "events.csv")
+    file.write_text(file.read_text() + "ada,meditate,yesterday,habit_completed,\n" * 7)
+    assert "\n... and 2 more; --json lists them\n" in run("import", file).stderr
+    assert len(told("import", file)["bad_rows"]) == 7
+    assert "\n... and 2 more\n" in run("replay", file, "--prior", "none").stderr
 
 
 @pytest.mark.parametrize("users", [("ada", "ben"), ("ben", "ada")])

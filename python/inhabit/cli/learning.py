@@ -118,7 +118,7 @@ def import_(
             strict=strict,
             progress=lambda read: bar.update(task, completed=read),
         )
-    _complain(report)
+    _complain(report, and_more="; --json lists them")
     if report.others and not (report.added or report.known):
         raise click.UsageError(f"{file} holds no event of --user {user}")
     counts = {name: getattr(report, name) for name in ("read", "added", "known", "others", "bad")}
@@ -150,10 +150,11 @@ def _records(
     *,
     author: str | None = None,
     subject: str | None = None,
+    called: str = "FILE",
 ) -> Iterable[Record | BadRow]:
-    """Return the reader of the one source that was named."""
+    """Return the reader of the one source that was named; `called` is how a file is."""
     if sum(source is not None for source in (file, loop_habits, git)) != 1:
-        raise click.UsageError("name one source: FILE, --loop-habits FILE or --git PATH")
+        raise click.UsageError(f"name one source: {called}, --loop-habits FILE or --git PATH")
     if author is not None and git is None:
         raise click.UsageError("--author goes with --git")
     if git is not None:
@@ -164,13 +165,13 @@ def _records(
     return importers.read_file(file)
 
 
-def _complain(report: ImportReport) -> None:
-    """Say which rows were left out, the first few of them."""
+def _complain(report: ImportReport, *, and_more: str = "") -> None:
+    """Say which rows were left out, the first few of them, and what there is to say of more."""
     stderr = console(stderr=True)
     for row in report.bad_rows[:_BAD_ROWS_SHOWN]:
         stderr.print(f"line {row.line}: {row.reason}", style="yellow", markup=False, soft_wrap=True)
     if (more := report.bad - _BAD_ROWS_SHOWN) > 0:
-        stderr.print(f"... and {more} more; --json lists them", style="yellow")
+        stderr.print(f"... and {more} more{and_more}", style="yellow")
 
 
 # --- train ---------------------------------------------------------------------------------------
@@ -335,7 +336,7 @@ def replay(
             check_output(predictions, file)
             out = stack.enter_context(written(predictions))
         bar = stack.enter_context(progress_bar(quiet=as_json))
-        task = bar.add_task("replaying", total=len(people))
+        task = bar.add_task("replaying", total=None)
         told = run(
             people,
             question,
@@ -357,7 +358,8 @@ def _prior(name: str) -> Prior | None:
     try:
         return priors.prior_for(priors.read(name), DEFAULT_FEATURES)
     except CheckpointError as error:
-        raise ConfigError(f"--prior {name}: {error}; make one with inhabit prior --out") from error
+        said = str(error).removeprefix("prior: ")
+        raise ConfigError(f"--prior {name}: {said}; make one with inhabit prior --out") from error
 
 
 def _doubt(file: Path, people: Mapping[str, EventColumns], question: Target) -> None:
@@ -487,12 +489,12 @@ def prior(
             start=priors.read(),
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
-    labels = sum(int((table.matured_label >= 0).sum()) for table in tables)
-    counts = {"people": len(tables), "labels": labels}
+    labels = [int((table.matured_label >= 0).sum()) for table in tables]
+    counts = {"people": sum(own > 0 for own in labels), "labels": sum(labels)}
     out.write_bytes(priors.pack(learnt, DEFAULT_FEATURES, counts=counts).data)
     text = (
-        f"learnt from {counted(len(tables), 'person', 'people')} and {counted(labels, 'label')}; "
-        f"wrote {out}"
+        f"learnt from {counted(counts['people'], 'person', 'people')} and "
+        f"{counted(counts['labels'], 'label')}; wrote {out}"
     )
     emit({"file": out, **counts}, text, as_json=as_json)
 
@@ -551,9 +553,13 @@ def demo(
     from inhabit.settings import Settings  # noqa: PLC0415
 
     settings = Settings().changed(prior=prior)
+    if prior is not None:
+        _prior(prior)
     life: Life
-    if events or loop_habits or git:
-        records = _records(events, loop_habits, git, author=author, subject=subject)
+    if events or loop_habits or git or author or subject or user:  # of real events alone
+        records = _records(
+            events, loop_habits, git, author=author, subject=subject, called="--events FILE"
+        )
         people, read = importers.collect(records)
         _complain(read)
         columns = people[_one_of("--user", user, list(people))]

@@ -109,7 +109,10 @@ def read(source: str | os.PathLike[str] = BUILTIN) -> Generation:
             data = Path(source).read_bytes()
     except OSError as error:
         raise CheckpointError(f"prior: cannot read {source}: {error.strerror}") from error
-    generation = Generation.from_bytes(data)
+    try:
+        generation = Generation.from_bytes(data)
+    except CheckpointError as error:
+        raise CheckpointError(f"prior: {source}: {error}") from error
     if missing := {"prior.mean", "prior.variance", "prior.experts"} - generation.tensors.keys():
         raise CheckpointError(
             f"prior: expected a file made by `inhabit prior`, {source} has no {min(missing)}"
