@@ -50,7 +50,7 @@ class Training:
             return str(self.due)
         if self.outcome == "unchanged" and not self.samples:
             return "unchanged: no label has matured yet"
-        done = f"{self.outcome}: generation {self.generation} from {self.samples} labels"
+        done = f"{self.outcome}: generation {self.generation} from {_labels(self.samples)}"
         scores = _scores(self.metrics)
         return f"{done} in {1000 * self.seconds:.0f} ms{f', {scores}' if scores else ''}"
 
@@ -109,7 +109,7 @@ class Status:
             ("home", self.home),
             ("events", f"{self.events}, of all subjects"),
             ("generation", f"{self.generation or 'none yet, the prior serves'}"),
-            ("learnt from", f"{self.samples} labels, {self.new_samples} new since"),
+            ("learnt from", f"{_labels(self.samples)}, {self.new_samples} new since"),
             ("last training", trained),
             ("predicts", _scores(self.metrics) or "no label to compare with yet"),
             ("experts", ", ".join(heaviest) or "none"),
@@ -125,6 +125,10 @@ class Status:
             f"Status({self.subject!r}, events={self.events}, generation={self.generation}, "
             f"samples={self.samples}, {self.due})"
         )
+
+
+def _labels(number: int) -> str:
+    return f"{number} label{'' if number == 1 else 's'}"
 
 
 def _scores(metrics: Mapping[str, float]) -> str:

@@ -709,6 +709,15 @@ def test_bad_arguments_change_nothing(me, clock):
         open_home(me.home, lambda: datetime(2026, 1, 1)).predict()
 
 
+def test_one_is_one(me, clock):
+    """One label is worded as one, two as two."""
+    for labels in ("1 label", "2 labels"):
+        me.record("habit_completed")
+        clock.now += timedelta(days=1)
+        assert f"from {labels} in" in str(me.train())
+        assert f"{labels}, 0 new since" in str(me.status())
+
+
 def test_subjects(tmp_path, clock):
     """The subjects of a home; none before there is one."""
     assert Personalizer.subjects(tmp_path / "nowhere") == ()
@@ -720,7 +729,7 @@ def test_subjects(tmp_path, clock):
 
 
 def test_weights_for_swift(me, clock):
-    """The network as the seed's ModelCheckpoint."""
+    """The network as Swift's ModelCheckpoint."""
     import json
 
     live(me, clock, 10)
