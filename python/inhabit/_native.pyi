@@ -364,8 +364,8 @@ def train(
 EXPERTS: list[str]
 """The experts of a `Model`, in the order of its weights: running rate, three recency-weighted rates
 (slowest first), the rate of somebody who may have stopped for good since the last success, the
-slot's rate, the rate after an outcome like the last one, the steady,
-the quick and the bold logistic model, the prior network, the personal network."""
+slot's rate, the rate after as many misses in a row, the steady, the quick and the bold logistic
+model, the prior network, the personal network."""
 
 MAX_MEMBERS: int
 """The most networks that a `Prior` has."""

@@ -407,13 +407,13 @@ def _publish(written: Path, final: Path) -> None:
         written.unlink(missing_ok=True)
 
 
-# ------------------------------------------------------------------- the seed's JSON, for Swift
+# ------------------------------------------------------ the JSON of Swift's `ModelCheckpoint`
 
 
 def parameters_to_json(
     parameters: npt.NDArray[np.float32], layers: Sequence[int] = (10, 16, 8, 1), version: int = 1
 ) -> str:
-    """Flat parameters as the seed's ``ModelCheckpoint(weights, biases, version)``.
+    """Flat parameters as the JSON of Swift's ``ModelCheckpoint(weights, biases, version)``.
 
     ``weights`` has one row-major list per layer, ``biases`` one list for all layers. Every number
     is exact. Swift's ``JSONDecoder`` reads it with a struct of these three properties.
@@ -442,7 +442,7 @@ def parameters_to_json(
 def parameters_from_json(
     text: str, layers: Sequence[int] = (10, 16, 8, 1)
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Flat parameters and version from the seed's ``ModelCheckpoint`` JSON.
+    """Flat parameters and version from the JSON of Swift's ``ModelCheckpoint``.
 
     Raises
     ------

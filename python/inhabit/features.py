@@ -295,7 +295,7 @@ class AsOf:
 
     @classmethod
     def of_log(cls, source: LogSource, moments: Moments, windows: Moments) -> AsOf:
-        """Return what a log tells about moments; the windows are those of `LogSource.windows`."""
+        """Return what a log tells about moments; the windows are those of a `Calendar`."""
         began_us = _began_us_of_log(source, moments.at_us)
         return cls(source, source.target, moments, windows, began_us)
 
@@ -947,4 +947,4 @@ DEFAULT_FEATURES: Final = FeatureSet(
         current_lapse,
     )
 )
-"""The ten default features: the five of the seed's sketch and five chosen by ablation."""
+"""The ten default features: five of a first sketch and five chosen by ablation."""

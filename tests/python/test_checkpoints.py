@@ -428,7 +428,7 @@ def test_subjects_do_not_share_a_folder() -> None:
     assert all(len(name) < 60 for name in names)
 
 
-# -------------------------------------------------------------------------------- the seed's JSON
+# ------------------------------------------------------------------ the JSON of `ModelCheckpoint`
 
 
 @given(

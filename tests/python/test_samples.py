@@ -32,7 +32,7 @@ def labels(events, window=NEXT_MOMENT, schedule=TWICE, **options):
 
 
 def test_monday_tells_about_tuesday():
-    """The seed's samples: features as of one day, the label of the next."""
+    """Features as of one day, the label of the next."""
     done = [event(2, 20), event(3, 20), event(5, 20)]
     table = samples(columns(done), Target(subject="meditate", window=NEXT_DAY))
     assert [date.fromordinal(day).day for day in table.moments.day.tolist()] == [1, 2, 3, 4]

@@ -68,7 +68,7 @@ public struct UserEvent: Hashable, Sendable, Identifiable {
         self.id = id ?? Self.contentID(type, subject, occurredAt.microseconds, self.value)
     }
 
-    /// An event of the seed's shape: what happened, and when.
+    /// An event as an app tells it: what happened, and when.
     ///
     /// It counts as recorded now, or when it happened if that is later.
     /// - Throws: as ``init(type:subject:occurredAt:recordedAt:value:id:)``.
