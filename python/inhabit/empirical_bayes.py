@@ -47,8 +47,10 @@ __all__ = ["GENERAL", "PriorConfig", "train_prior"]
 _T = TypeVar("_T")
 
 _OVERRELAXATION: Final = 1.8
+"""How far the mean goes in a round, in parts of the way to the maximum."""
 
 _NEVER: Final = 2**31
+"""Outcomes between two trainings of the personal network: more than there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,11 @@ class PriorConfig:
         is the log odds that are averaged.
     seed : int
         Of initial weights, shuffling and folds; the members take this one and those after it.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is outside its range.
     """
 
     caution: float = 8.0
@@ -105,15 +112,16 @@ class PriorConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse steps that lead beyond, and no rounds at all."""
+        """Refuse settings outside their range."""
         if not self.steps or not all(0 <= step <= 1 for step in self.steps):
             raise ConfigError(f"steps: expected numbers from 0 to 1, got {self.steps}")
         if not self.pulls or not all(pull >= 0 for pull in self.pulls):
             raise ConfigError(f"pulls: expected numbers of at least 0, got {self.pulls}")
         if not 1 <= self.members <= MAX_MEMBERS:
             raise ConfigError(f"members: expected 1 to {MAX_MEMBERS}, got {self.members}")
-        if self.rounds < 1:
-            raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
+        for name, least in (("rounds", 1), ("judges", 2), ("folds", 2)):
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, got {value}")
 
 
 GENERAL: Final = PriorConfig(

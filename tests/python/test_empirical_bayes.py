@@ -141,8 +141,9 @@ def test_wrong_input_is_refused(people):
     for steps in ((), (0.5, 1.5), (float("nan"),)):
         with pytest.raises(ConfigError, match="steps: expected numbers from 0 to 1"):
             PriorConfig(steps=steps)
-    with pytest.raises(ConfigError, match="rounds: expected at least 1, got 0"):
-        PriorConfig(rounds=0)
+    for name, least in (("rounds", 1), ("judges", 2), ("folds", 2)):
+        with pytest.raises(ConfigError, match=f"{name}: expected at least {least}, got"):
+            PriorConfig(**{name: least - 1})
     for members in (0, 17):
         with pytest.raises(ConfigError, match=f"members: expected 1 to 16, got {members}"):
             PriorConfig(members=members)
