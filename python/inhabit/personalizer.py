@@ -156,6 +156,8 @@ class Personalizer:
         ------
         ConfigError
             A setting that does not exist or is out of range.
+        CheckpointError
+            The prior of the settings cannot be read, or is for other features.
         StorageError
             The folder or the log cannot be opened.
         """
@@ -307,6 +309,21 @@ class Personalizer:
 
         They sum to the prediction at the beginning of the window minus that for this person's
         average features.
+
+        Parameters
+        ----------
+        at : datetime, optional
+            Look at the log as of this instant, with offset; by default now.
+
+        Returns
+        -------
+        dict of str to float
+            Feature -> its part of the difference, in units of probability.
+
+        Raises
+        ------
+        ConfigError
+            There are more than 14 features.
         """
         with self._lock:
             question = self._look(at).question
@@ -319,7 +336,7 @@ class Personalizer:
         Raises
         ------
         ConfigError
-            `moments` is less than 1.
+            `moments` is less than 1, or there are more than 14 features.
         """
         if moments < 1:
             raise ConfigError(f"moments: expected at least 1, got {moments}")
