@@ -128,7 +128,7 @@ typedef struct inhabit_training_progress {
     double validation_loss; /* mean held-out loss after the last epoch; NaN without patience */
 } inhabit_training_progress;
 
-/* 20 epochs, batches of 32, Adam with learning rate 0.001: the recipe of the seed. */
+/* 20 epochs, batches of 32, Adam with learning rate 0.001. */
 inhabit_status inhabit_training_defaults(inhabit_training_config *config);
 
 /* How many bytes the memory of a training with `rows` samples takes. */

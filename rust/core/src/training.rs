@@ -48,7 +48,7 @@ pub struct TrainingConfig {
 }
 
 impl Default for TrainingConfig {
-    /// The recipe of the seed: 20 epochs, batches of 32, learning rate 0.001, with Adam.
+    /// 20 epochs in batches of 32, with Adam and a learning rate of 0.001.
     fn default() -> Self {
         Self {
             optimizer: Optimizer::ADAM,
