@@ -286,7 +286,7 @@ def _tell(
         "days": f"{len(np.unique(story.days))}",
         "done on": f"{100 * len(done) / max(len(np.unique(story.days)), 1):.0f} %",
         "log loss": f"{scores['log_loss']:.3f}" if scores else "none",
-        "of the base rate": f"{scores['base_rate_log_loss']:.3f}" if scores else "none",
+        "base rate's log loss": f"{scores['base_rate_log_loss']:.3f}" if scores else "none",
         "decisions": f"{len(decisions)}",
         "trainings": f"{len(trainings)}",
         "a training took": f"{1000 * seconds / max(len(trainings), 1):.0f} ms",

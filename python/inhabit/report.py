@@ -190,7 +190,7 @@ def _over_time(plt: Any, story: Story) -> str:
     axes.vlines(days[done], -0.085, -0.02, color=_GOOD, linewidth=1.1)
     axes.vlines(days[missed], -0.155, -0.09, color=_BAD, linewidth=1.1)
     axes.set_ylim(-0.17, 1.02)
-    axes.set_yticks([0, low, high, 1], labels=["0", f"{low:.0%}", f"{high:.0%}", "100%"])
+    axes.set_yticks([0, low, high, 1], labels=_percents([0.0, low, high, 1.0]))
     axes.margins(x=0.01)
     figure.legend(loc="outside upper left", ncols=3)
     axes.grid(visible=False, axis="x")
@@ -246,9 +246,9 @@ def _reliability(plt: Any, story: Story) -> str:
         axes.plot([x, x], [low, high], color=_MODEL, linewidth=1.3, alpha=0.7)
         axes.plot(x, rate, "o", color=_MODEL, markersize=4.0 + 5.0 * np.sqrt(n / counts.max()))
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="predicted", ylabel="came true")
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set_xticks(ticks, labels=[f"{t:.0%}" for t in ticks])
-    axes.set_yticks(ticks, labels=[f"{t:.0%}" for t in ticks])
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    axes.set_xticks(ticks, labels=_percents(ticks))
+    axes.set_yticks(ticks, labels=_percents(ticks))
     axes.set_aspect("equal")
     return _svg(plt, figure, "Reliability diagram")
 
@@ -312,6 +312,10 @@ def _learnt(plt: Any, story: Story) -> str:
     return f"<div class=pair>{''.join(drawn)}</div>" if drawn else ""
 
 
+def _percents(probabilities: Sequence[float]) -> list[str]:
+    return [f"{100 * probability:.0f} %" for probability in probabilities]
+
+
 def _smooth(values: NDArray[np.float64], width: int = 7) -> NDArray[np.float64]:
     """Centred moving average; shorter at both ends."""
     kernel = np.ones(min(width, len(values)))
@@ -370,8 +374,9 @@ def _svg(plt: Any, figure: Any, title: str) -> str:
 _SECTIONS: Final = (
     (
         "Probability and outcome",
-        """What was predicted at the beginning of each day, before anybody knew. The ticks below are
-        what happened: green for done, red for not done.""",
+        """What was predicted at the beginning of each day, before anybody knew. A reminder would
+        help in the lower band, and be noise in the upper one. The ticks below are what happened:
+        green for done, red for not done.""",
         _over_time,
     ),
     (
@@ -472,7 +477,7 @@ def _page(story: Story, sections: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Return the table by week, folded away."""
+    """Return the table by week, which can be folded away."""
     if len(rows) < 2:
         return ""
 
