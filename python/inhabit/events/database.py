@@ -163,7 +163,8 @@ class Database:
         except sqlite3.OperationalError as error:
             raise StorageError(
                 f"{self.path}: the rows are deleted, but the file could not be rewritten "
-                f"({error}): traces of them may be left. Call purge() once it can"
+                f"({error}): traces of them may be left. Once it can, open the log again, which "
+                "purges it, or call purge()"
             ) from error
         # Only now is the promise kept; a crash before this line repeats the work.
         connection.execute("DELETE FROM meta WHERE key = ?", (_PURGE_PENDING,))
@@ -180,7 +181,8 @@ class Database:
         if busy:
             raise StorageError(
                 f"{self.path}: the rows are deleted, but another process is reading, so their "
-                "bytes may still be in the -wal file. Close that reader and call purge()"
+                "bytes may still be in the -wal file. Close that reader, then open the log again, "
+                "which purges it, or call purge()"
             )
 
     # -- keeping --
