@@ -23,7 +23,8 @@ import re
 import tomllib
 from dataclasses import fields, is_dataclass, replace
 from datetime import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -32,9 +33,6 @@ from inhabit.exceptions import ConfigError, StorageError
 from inhabit.moments import REST_OF_DAY, Schedule, Window
 from inhabit.scheduling import TrainingRequest
 from inhabit.targets import Target
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["Settings"]
 
@@ -98,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def load(cls, home: Path) -> Settings:
         """Read the settings of a home; the defaults where there is no file.
 
+        A relative path of a prior begins at the home, wherever the program was started.
+
         Raises
         ------
         ConfigError
@@ -114,9 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise StorageError(error.errno, f"cannot read {file}: {error.strerror}") from error
         _refuse_unknown(said, file)
         try:
-            return msgspec.convert(_full_times(said), cls)
+            settings = msgspec.convert(_full_times(said), cls)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{file}: {error}") from None
+            hint = "; write P1D for a day, PT3H for three hours" if "duration" in str(error) else ""
+            raise ConfigError(f"{file}: {error}{hint}") from None
+        if settings.prior in ("builtin", "none"):
+            return settings
+        return settings.changed(prior=str(home / Path(settings.prior).expanduser()))
 
     def schedule(self) -> Schedule:
         """Return the times of day."""

@@ -537,6 +537,9 @@ def test_priors_travel_as_files(home):
     run("import", "other.csv")
     (home / "home" / "config.toml").write_text(f"prior = '{home / 'p.safetensors'}'\n")
     run("train")
+    first = told("predict", "--at", "2026-02-20T09:00+01:00")
+    (home / "home" / "config.toml").write_text("prior = '../p.safetensors'\n")
+    assert told("predict", "--at", "2026-02-20T09:00+01:00") == first
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -582,7 +585,8 @@ def test_priors_travel_as_files(home):
     (["demo", "--events", "events.csv", "--git", "."], 2, "name one source: --events FILE"),
     (["demo", "--subject", "run"], 2, "name one source: --events FILE"),
     (["demo", "--prior", "events.csv"], 1, "inhabit prior --out"),
-    (["status", "-s", "x", "--home", "priorless"], 1, "prior: events.csv: the file is truncated"),
+    (["status", "-s", "x", "--home", "daily"], 1, "write P1D"),
+    (["status", "-s", "x", "--home", "priorless"], 1, "../events.csv: the file is truncated"),
     (["nonsense"], 2, "No such command"),
     (["--nonsense"], 2, "No such option"),
     (["status", "-s", "x", "--home", "broken"], 1, "not TOML"),
@@ -597,7 +601,9 @@ def test_errors_are_one_line(home, arguments, code, said):
     (home / "misspelt").mkdir()
     (home / "misspelt" / "config.toml").write_text("tarket = 'walked'")
     (home / "priorless").mkdir()
-    (home / "priorless" / "config.toml").write_text("prior = 'events.csv'")
+    (home / "priorless" / "config.toml").write_text("prior = '../events.csv'")
+    (home / "daily").mkdir()
+    (home / "daily" / "config.toml").write_text("[request]\ninterval = '1d'")
     result = run(*arguments, code=code)
     assert said in result.stderr
     if code:
