@@ -376,6 +376,21 @@ def test_an_old_file_stays_when_writing_fails(home, monkeypatch, failure):
     assert {path.name for path in home.iterdir()} == {"home", "events.csv", "out.csv"}
 
 
+def test_an_old_prior_stays_when_writing_fails(home):
+    write_events(home / "events.csv")
+    (home / "my.safetensors").write_text("precious")
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    done = subprocess.run(
+        [sys.executable, "-c", limited + "runpy.run_module('inhabit', run_name='__main__')",
+         "prior", "events.csv", "--out", "my.safetensors"],
+        stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "inhabit: my.safetensors: File too large"
+    assert (home / "my.safetensors").read_text() == "precious"
+    assert {path.name for path in home.iterdir()} == {"events.csv", "my.safetensors"}
+
+
 def test_a_link_stays_a_link_and_a_mode_a_mode(home):
     run("import", write_events(home / "events.csv"))
     (home / "out.csv").touch(mode=0o600)

@@ -9,7 +9,7 @@ import shutil
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TextIO, cast
 
 import click
 import msgspec
@@ -224,17 +224,26 @@ def check_output(file: Path, *sources: Path | None) -> None:
 
 @contextlib.contextmanager
 def written(file: Path) -> Iterator[TextIO]:
+    """Open a file of text as `written_bytes` does."""
+    with written_bytes(file) as out:
+        text = io.TextIOWrapper(out, encoding="utf-8")
+        yield text
+        text.detach()  # which flushes it; the file below is closed by whoever opened it
+
+
+@contextlib.contextmanager
+def written_bytes(file: Path) -> Iterator[BinaryIO]:
     """Open a file that is put in place when it is complete; ``-`` is the output.
 
     Until then, and for good if the work fails or is interrupted, what was there stays.
     """
     if str(file) == "-" or (file.exists() and not file.is_file()):  # a pipe, a device
-        with click.open_file(str(file), "w", encoding="utf-8") as out:
-            yield cast("TextIO", out)
+        with click.open_file(str(file), "wb") as out:
+            yield cast("BinaryIO", out)
         return
     target = file.resolve()  # a link stays a link
     try:
-        with replacement(target) as partial, partial.open("w", encoding="utf-8") as out:
+        with replacement(target) as partial, partial.open("wb") as out:
             if target.exists():
                 shutil.copymode(target, partial)
             yield out

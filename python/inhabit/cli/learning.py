@@ -34,6 +34,7 @@ from inhabit.cli._common import (
     progress_bar,
     subject_option,
     written,
+    written_bytes,
 )
 from inhabit.events import EventLog, us_from_datetime
 from inhabit.exceptions import CheckpointError, ConfigError
@@ -491,7 +492,8 @@ def prior(
         )
     labels = [int((table.matured_label >= 0).sum()) for table in tables]
     counts = {"people": sum(own > 0 for own in labels), "labels": sum(labels)}
-    out.write_bytes(priors.pack(learnt, DEFAULT_FEATURES, counts=counts).data)
+    with written_bytes(out) as whole:
+        whole.write(priors.pack(learnt, DEFAULT_FEATURES, counts=counts).data)
     text = (
         f"learnt from {counted(counts['people'], 'person', 'people')} and "
         f"{counted(counts['labels'], 'label')}; wrote {out}"
