@@ -87,7 +87,8 @@ class PriorConfig:
         Whether to train a network; without, the prior is for models that have none.
     members : int
         Priors to be averaged, at most 16, each learnt with a seed of its own: of their networks it
-        is the log odds that are averaged.
+        is the log odds that are averaged. If the prior to be refined has several, each begins at
+        one of them, from the first.
     seed : int
         Of initial weights, shuffling and folds; the members take this one and those after it.
 
@@ -187,7 +188,10 @@ def train_prior(
     groups = [group for group, known in zip(groups, labelled, strict=True) if known]
     people = [samples for samples, known in zip(people, labelled, strict=True) if known]
     if not people:
-        raise ConfigError("people: expected samples with labels of one person or more, got none")
+        raise ConfigError(
+            "people: expected samples with labels of one person or more, got none; a label is known "
+            "once its window has closed"
+        )
 
     feature_set = features_of(people)
     shape = model_config(feature_set, HIDDEN_LAYERS if config.networks else None)
