@@ -189,8 +189,8 @@ def train_prior(
     people = [samples for samples, known in zip(people, labelled, strict=True) if known]
     if not people:
         raise ConfigError(
-            "people: expected samples with labels of one person or more, got none; a label is known "
-            "once its window has closed"
+            "people: expected samples with labels of one person or more, got none; a label is "
+            "known once its window has closed"
         )
 
     feature_set = features_of(people)
