@@ -251,7 +251,7 @@ def test_json(home):
     assert told("record", "habit_skipped", "--value", "2.5")["kind"] == "habit_skipped"
     assert told("export", "all.jsonl") == {"file": "all.jsonl", "rows": 41}
     assert told("replay", "events.csv", "--prior", "none")["rows"] == 40
-    assert told("prior", "events.csv", "--out", "my.safetensors")["people"] == 1
+    assert told("prior", "events.csv", "-o", "my.safetensors")["people"] == 1
     assert told("prior")["features"][0] == "current_streak"
     assert told("demo", "--days", "14", "--report", "r.html")["report"] == "r.html"
     assert told("forget", "--since", "2026-01-10", "--yes")["events"] > 0

@@ -443,6 +443,7 @@ def _number(value: float, digits: int = 4) -> str:
 @click.argument("files", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1)
 @question_options
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the prior that is learnt from FILES.",
