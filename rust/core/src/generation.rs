@@ -272,10 +272,12 @@ impl<'a> Generation<'a> {
         read("prior.mean", &mut mean[..n])?;
         read("prior.variance", &mut variance[..n])?;
         read("prior.experts", &mut experts)?;
-        if self.members > 0 {
+        let network = if self.members > 0 {
             self.checkpoint.expect("prior.network", Dtype::F32)?.copy_f32(network)?;
-        }
-        let network = Some(&*network).filter(|network| !network.is_empty());
+            Some(&*network)
+        } else {
+            None
+        };
         Prior::new(&self.config, network, &mean[..n], &variance[..n], &experts)
             .map_err(|_| Fault::Value)
     }
