@@ -227,8 +227,10 @@ def written(file: Path) -> Iterator[TextIO]:
     """Open a file of text as `written_bytes` does."""
     with written_bytes(file) as out:
         text = io.TextIOWrapper(out, encoding="utf-8")
-        yield text
-        text.detach()  # which flushes it; the file below is closed by whoever opened it
+        try:
+            yield text
+        finally:
+            text.detach()  # which flushes it; the file below is closed by whoever opened it
 
 
 @contextlib.contextmanager
